@@ -63,8 +63,8 @@ export type Run = {
   readonly dueAt: Instant
 }
 
-/** How a run ended. */
-export type RunEnd = 'succeeded' | 'failed' | 'aborted'
+/** How a run ended; `incomplete` when a step was gone before it could begin. */
+export type RunEnd = 'succeeded' | 'failed' | 'aborted' | 'incomplete'
 
 /**
  * How one attempt ended.
@@ -81,3 +81,17 @@ export type AttemptResult = {
   /** What the step said, ready to be stored. */
   readonly output: string
 }
+
+/** What an agent learns when it looks for due jobs. */
+export type Claim = {
+  readonly runs: readonly Run[]
+  /** Milliseconds until the next job falls due that is not due yet; undefined when none will. */
+  readonly nextDueInMs: number | undefined
+  /** Whether jobs are due that were not claimed: for want of slots, or since somebody holds their rows locked. */
+  readonly heldBack: boolean
+  /** Whether there are agents that are gone without having signed off. */
+  readonly orphans: boolean
+}
+
+/** A run that was ended for an agent that is gone. `runId` is undefined where a claim had no open run. */
+export type Rescue = { readonly jobId: number; readonly jobName: string; readonly runId: number | undefined }

@@ -1,0 +1,63 @@
+import type { AttemptResult, Outcome, RunEnd, Step } from './job.ts'
+import { formatDuration } from './settings.ts'
+
+/** Why a step was stopped from outside while it ran. */
+export type Interruption = 'timedOut' | 'aborted' | 'disowned'
+
+/** What came of running a step's code: how it ended by itself, or that it was interrupted. */
+export type Executed = {
+  readonly outcome: Extract<Outcome, 'succeeded' | 'failed' | 'refused'> | 'interrupted'
+  readonly code: number
+  readonly output: string
+}
+
+/** The result to log for an attempt, with a remark where something other than its code ended it. */
+export function attemptResult(
+  { outcome, code, output }: Executed,
+  step: Step,
+  interruption: Interruption | undefined,
+): AttemptResult {
+  if (outcome !== 'interrupted') return { outcome, code, output }
+  return interruption === 'timedOut'
+    ? { outcome: 'timedOut', code: -1, output: withRemark(output, `timed out after ${timeoutOf(step)}`) }
+    : { outcome: 'aborted', code: -1, output: withRemark(output, 'aborted') }
+}
+
+/** Whether the attempt of this number, which ended so, is followed by another. */
+export function isRetried(step: Step, attemptNumber: number, result: AttemptResult): boolean {
+  return (result.outcome === 'failed' || result.outcome === 'timedOut') && attemptNumber < step.attemptsMax
+}
+
+/** The pause, in milliseconds, after the attempt of this number: the first, doubled each time, up to the last. */
+export function backoffMs({ backoff }: Step, attemptNumber: number): number {
+  return Math.min(backoff.lastMs, backoff.firstMs * 2 ** (attemptNumber - 1))
+}
+
+/** The result of an attempt that is tried again, which says so to whoever reads the log. */
+export function retriedResult(step: Step, attemptNumber: number, result: AttemptResult): AttemptResult {
+  const next = `attempt ${attemptNumber} of ${step.attemptsMax} failed; the next follows in ${formatDuration(backoffMs(step, attemptNumber))}`
+  return { ...result, output: withRemark(result.output, next) }
+}
+
+/** How a step's last result ends its run; undefined when the run goes on. */
+export function runEndAfter(step: Step, { outcome }: AttemptResult): RunEnd | undefined {
+  switch (outcome) {
+    case 'succeeded':
+      return undefined
+    case 'failed':
+    case 'timedOut':
+      return step.onError === 'fail' ? 'failed' : undefined
+    case 'refused':
+      return 'failed'
+    case 'aborted':
+      return 'aborted'
+  }
+}
+
+function withRemark(output: string, remark: string): string {
+  return `${output}${output === '' || output.endsWith('\n') ? '' : '\n'}[${remark}]`
+}
+
+function timeoutOf({ timeoutMs = 0 }: Step): string {
+  return formatDuration(timeoutMs)
+}

@@ -1,0 +1,124 @@
+import type { Backoff, StatusRange } from './job.ts'
+
+/** What an operator sets beyond pgAgent, as lines in the comment of a job, a step or a schedule. */
+export type Settings = {
+  readonly timeoutMs?: number
+  readonly retry?: { readonly attemptsMax: number; readonly backoff: Backoff }
+  readonly timeZone?: string
+  readonly expect?: readonly StatusRange[]
+}
+
+/** Where a comment stands; each place knows its own settings. */
+export type SettingsPlace = 'job' | 'step' | 'schedule'
+
+export type ParsedSettings = { readonly settings: Settings; readonly problem?: string }
+
+/** The pauses between attempts unless the setting names others. */
+export const defaultBackoff: Backoff = { firstMs: 2_000, lastMs: 300_000 }
+
+/**
+ * Reads the settings in a comment.
+ *
+ * A line whose first word is a known setting must parse, stand in the right place, and stand there once; the first
+ * that does not is the `problem`, which names it and says what is wanted. Any other line is prose.
+ */
+export function parseSettings(comment: string, place: SettingsPlace): ParsedSettings {
+  let settings: Settings = {}
+  const seen = new Set<string>()
+  for (const line of comment.split(/\r\n|\r|\n/)) {
+    const [word = '', ...words] = line.trim().split(/\s+/)
+    const grammar = grammars.get(word)
+    if (grammar === undefined) continue
+    if (!grammar.places.includes(place)) {
+      return {
+        settings,
+        problem: `"${line.trim()}": ${word} belongs in the comment of a ${grammar.places.join(' or ')}`,
+      }
+    }
+    if (seen.has(word)) return { settings, problem: `"${line.trim()}": ${word} is set twice` }
+    seen.add(word)
+    const setting = grammar.parse(words.join(' '))
+    if (setting === undefined) return { settings, problem: `"${line.trim()}" is not of the form ${grammar.form}` }
+    settings = { ...settings, ...setting }
+  }
+  return { settings }
+}
+
+/** Reads `1h30m`, `5m`, `250ms` and the like as milliseconds; undefined for anything else, and for nothing at all. */
+export function parseDuration(text: string): number | undefined {
+  if (!/^(\d+(?:\.\d+)?(ms|s|m|h|d))+$/.test(text)) return undefined
+  let totalMs = 0
+  for (const [, count = '', unit = ''] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) {
+    totalMs += Number(count) * (unitMs.get(unit) ?? 0)
+  }
+  return Number.isSafeInteger(Math.round(totalMs)) ? Math.round(totalMs) : undefined
+}
+
+/** Writes milliseconds as `parseDuration` reads them: `1h30m`. */
+export function formatDuration(durationMs: number): string {
+  let rest = Math.round(durationMs)
+  if (rest === 0) return '0s'
+  let text = ''
+  for (const [unit, ms] of [...unitMs].reverse()) {
+    const count = Math.floor(rest / ms)
+    if (count > 0) text += `${count}${unit}`
+    rest -= count * ms
+  }
+  return text
+}
+
+const unitMs: ReadonlyMap<string, number> = new Map([
+  ['ms', 1],
+  ['s', 1_000],
+  ['m', 60_000],
+  ['h', 3_600_000],
+  ['d', 86_400_000],
+])
+
+type Grammar = {
+  readonly places: readonly SettingsPlace[]
+  readonly form: string
+  readonly parse: (words: string) => Settings | undefined
+}
+
+const grammars: ReadonlyMap<string, Grammar> = new Map<string, Grammar>([
+  ['@timeout', { places: ['step'], form: '@timeout 5m', parse: parseTimeout }],
+  ['@retry', { places: ['step'], form: '@retry 3 [backoff 10s..5m]', parse: parseRetry }],
+  ['@expect', { places: ['step'], form: '@expect 200,202 or @expect 200-299', parse: parseExpect }],
+  ['@timezone', { places: ['job', 'schedule'], form: '@timezone Europe/Berlin', parse: parseTimeZone }],
+])
+
+function parseTimeout(words: string): Settings | undefined {
+  const timeoutMs = parseDuration(words)
+  return timeoutMs === undefined || timeoutMs === 0 ? undefined : { timeoutMs }
+}
+
+function parseRetry(words: string): Settings | undefined {
+  const match = /^(\d{1,6})(?: backoff ([^\s.]\S*?)(?:\.\.(\S+))?)?$/.exec(words)
+  if (match === null) return undefined
+  const [, retries = '', first, last] = match
+  const attemptsMax = Number(retries) + 1
+  if (first === undefined) return { retry: { attemptsMax, backoff: defaultBackoff } }
+  const firstMs = parseDuration(first)
+  const lastMs = last === undefined ? firstMs : parseDuration(last)
+  if (firstMs === undefined || lastMs === undefined || lastMs < firstMs) return undefined
+  return { retry: { attemptsMax, backoff: { firstMs, lastMs } } }
+}
+
+function parseExpect(words: string): Settings | undefined {
+  const ranges: StatusRange[] = []
+  for (const part of words.split(/\s*,\s*/)) {
+    const match = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(part)
+    if (match === null) return undefined
+    const from = Number(match[1])
+    const to = Number(match[2] ?? match[1])
+    if (to < from) return undefined
+    ranges.push({ from, to })
+  }
+  return { expect: ranges }
+}
+
+/** Takes any name; whether there is such a zone is for the caller to say. */
+function parseTimeZone(words: string): Settings | undefined {
+  return words === '' || words.includes(' ') ? undefined : { timeZone: words }
+}

@@ -1,0 +1,298 @@
+import { assign, emit, raise, setup } from 'xstate'
+import type { Claim, Rescue, Run } from '../domain/job.ts'
+import { port } from './port.ts'
+
+/** The answer to `connect`. `unreachable` heals by waiting; `refused` does not. */
+export type Connected =
+  | { readonly type: 'connected' }
+  | { readonly type: 'unreachable' | 'refused'; readonly reason: string }
+
+/** The answer to `checkSchema`. */
+export type Checked =
+  | { readonly type: 'fits'; readonly server: string; readonly timeZone: string; readonly installed: boolean }
+  | { readonly type: 'refused'; readonly reason: string }
+
+export type AgentEvent =
+  /** Finish what runs, then leave; asked again: abort what runs. */
+  | { readonly type: 'stop' }
+  /** Look for due jobs now. */
+  | { readonly type: 'nudge' }
+  | { readonly type: 'abort'; readonly jobId: number }
+  | { readonly type: 'runFinished'; readonly runId: number }
+  | { readonly type: 'sessionLost'; readonly reason: string }
+  /** The database refuses a write of a run, which is tried again. */
+  | { readonly type: 'trouble'; readonly reason: string }
+
+/** What the agent has done with its runs, by whoever keeps them. */
+export type AgentOrder =
+  | { readonly type: 'startRuns'; readonly runs: readonly Run[] }
+  | { readonly type: 'abortJob'; readonly jobId: number }
+  | { readonly type: 'abortRuns' }
+
+export type AgentInput = {
+  readonly host: string
+  /** The most runs at one time. */
+  readonly runsMax: number
+  /** The longest wait between two looks for due jobs. */
+  readonly pollMs: number
+  /** The longest wait between two tries to reach the server. */
+  readonly reconnectMsMax: number
+  /** How long runs may go on once the agent was asked to stop. */
+  readonly drainMs: number
+}
+
+/** How the agent left: `reason` is undefined after a stop that was asked for. */
+export type AgentEnd = { readonly exitCode: 0 | 1; readonly reason: string | undefined }
+
+type AgentContext = AgentInput & {
+  readonly running: number
+  /** Failed tries to reach the server since it was last reached. */
+  readonly triesFailed: number
+  /** The drain timeout counts as the second. */
+  readonly stopsAsked: number
+  /** Whether something asked for a look while none could be taken. */
+  readonly nudged: boolean
+  readonly nextLookMs: number
+  /** Whether the last look saw agents that are gone without having signed off. */
+  readonly orphans: boolean
+  /** What keeps the agent from its database at the moment. */
+  readonly problem: string | undefined
+}
+
+/**
+ * The agent: reaches the database, signs on, and claims what is due, until it is asked to stop.
+ *
+ * Runs are actors of their own; the agent counts them. They go on while the session is lost.
+ */
+export const agentMachine = setup({
+  types: {
+    input: {} as AgentInput,
+    context: {} as AgentContext,
+    events: {} as AgentEvent,
+    emitted: {} as AgentOrder,
+    output: {} as AgentEnd,
+  },
+  actors: {
+    connect: port<Connected>('connect'),
+    checkSchema: port<Checked>('checkSchema'),
+    register: port<void>('register'),
+    rescueOrphans: port<readonly Rescue[]>('rescueOrphans'),
+    claimDue: port<Claim, { readonly slots: number }>('claimDue'),
+    commands: port<void>('commands'),
+    deregister: port<void>('deregister'),
+  },
+  guards: {
+    isConnected: (_, { type }: Connected) => type === 'connected',
+    isRefused: (_, { type }: Connected) => type === 'refused',
+    fits: (_, { type }: Checked) => type === 'fits',
+    hasSlot: ({ context }) => hasSlot(context),
+    isIdle: ({ context }) => context.running === 0,
+    isNudged: ({ context }) => context.nudged && hasSlot(context),
+    isStopping: ({ context }) => context.stopsAsked > 0,
+    isStoppingIdle: ({ context }) => context.stopsAsked > 0 && context.running === 0,
+    isStoppingNow: ({ context }) => context.stopsAsked > 1,
+    sawOrphans: ({ context }) => context.orphans,
+  },
+  delays: {
+    reconnect: ({ context }) => Math.min(context.reconnectMsMax, 250 * 2 ** Math.min(context.triesFailed, 20)),
+    nextLook: ({ context }) => context.nextLookMs,
+    drain: ({ context }) => context.drainMs,
+  },
+  actions: {
+    takeReached: assign({ triesFailed: 0, problem: undefined }),
+    takeUnreached: assign(({ context }, reason: string | undefined) => ({
+      triesFailed: context.triesFailed + 1,
+      problem: reason,
+    })),
+    takeProblem: assign((_, reason: string | undefined) => ({ problem: reason })),
+    forgetProblem: assign({ problem: undefined }),
+    takeClaim: assign(({ context }, claim: Claim) => ({
+      running: context.running + claim.runs.length,
+      nextLookMs: nextLookMs(context, claim),
+      orphans: claim.orphans,
+    })),
+    countFinished: assign(({ context }) => ({ running: context.running - 1 })),
+    rememberNudge: assign({ nudged: true }),
+    forgetNudge: assign({ nudged: false }),
+    rememberStop: assign(({ context }) => ({ stopsAsked: context.stopsAsked + 1 })),
+    limitDrain: raise({ type: 'stop' }, { delay: 'drain', id: 'drain' }),
+    startRuns: emit((_, { runs }: Claim) => ({ type: 'startRuns', runs }) as const),
+    abortJob: emit((_, { jobId }: { readonly jobId: number }) => ({ type: 'abortJob', jobId }) as const),
+    abortRuns: emit({ type: 'abortRuns' }),
+  },
+}).createMachine({
+  id: 'agent',
+  context: ({ input }) => ({
+    ...input,
+    running: 0,
+    triesFailed: 0,
+    stopsAsked: 0,
+    nudged: false,
+    nextLookMs: 0,
+    orphans: false,
+    problem: undefined,
+  }),
+  initial: 'connecting',
+  on: {
+    abort: { actions: { type: 'abortJob', params: ({ event }) => event } },
+    nudge: { actions: 'rememberNudge' },
+    runFinished: { actions: ['countFinished', 'rememberNudge'] },
+    stop: [{ guard: 'isStopping', actions: 'rememberStop' }, { actions: ['rememberStop', 'limitDrain'] }],
+    trouble: {},
+  },
+  states: {
+    connecting: {
+      description: 'At the first start a refusal is final; a server that is away is waited for.',
+      initial: 'trying',
+      on: { stop: { target: 'stopped', actions: 'forgetProblem' } },
+      states: {
+        trying: {
+          invoke: {
+            src: 'connect',
+            onDone: [
+              {
+                guard: { type: 'isConnected', params: ({ event }) => event.output },
+                target: '#agent.serving',
+                actions: 'takeReached',
+              },
+              {
+                guard: { type: 'isRefused', params: ({ event }) => event.output },
+                target: '#agent.stopped',
+                actions: { type: 'takeProblem', params: ({ event }) => reasonOf(event.output) },
+              },
+              {
+                target: 'backingOff',
+                actions: { type: 'takeUnreached', params: ({ event }) => reasonOf(event.output) },
+              },
+            ],
+          },
+        },
+        backingOff: { after: { reconnect: 'trying' } },
+      },
+    },
+    serving: {
+      initial: 'checking',
+      invoke: { src: 'commands' },
+      on: {
+        sessionLost: {
+          target: 'reconnecting',
+          actions: { type: 'takeProblem', params: ({ event }) => event.reason },
+        },
+      },
+      states: {
+        checking: {
+          invoke: {
+            src: 'checkSchema',
+            onDone: [
+              { guard: { type: 'fits', params: ({ event }) => event.output }, target: 'registering' },
+              {
+                target: '#agent.stopped',
+                actions: { type: 'takeProblem', params: ({ event }) => reasonOf(event.output) },
+              },
+            ],
+          },
+        },
+        registering: {
+          description: 'After a lost session, the runs that are still ours are taken over.',
+          invoke: { src: 'register', onDone: 'rescuing' },
+        },
+        rescuing: {
+          description: 'Runs of agents that are gone are ended, and their jobs freed.',
+          invoke: { src: 'rescueOrphans', onDone: 'choosing' },
+        },
+        choosing: {
+          always: [
+            { guard: 'isStopping', target: 'draining' },
+            { guard: 'hasSlot', target: 'claiming' },
+            { target: 'waiting' },
+          ],
+        },
+        claiming: {
+          entry: 'forgetNudge',
+          invoke: {
+            src: 'claimDue',
+            input: ({ context }) => ({ slots: context.runsMax - context.running }),
+            onDone: {
+              target: 'waiting',
+              actions: [
+                { type: 'takeClaim', params: ({ event }) => event.output },
+                { type: 'startRuns', params: ({ event }) => event.output },
+              ],
+            },
+          },
+        },
+        waiting: {
+          description: 'Until the next job falls due, somebody asks, a slot is free, or the poll interval is over.',
+          always: [
+            { guard: 'isStopping', target: 'draining' },
+            { guard: 'isNudged', target: 'claiming' },
+          ],
+          after: { nextLook: [{ guard: 'sawOrphans', target: 'rescuing' }, { target: 'choosing' }] },
+        },
+        draining: {
+          description: 'Nothing new is claim. What runs may end, until the drain timeout or a second stop.',
+          always: [
+            { guard: 'isIdle', target: 'deregistering' },
+            { guard: 'isStoppingNow', target: 'aborting' },
+          ],
+        },
+        aborting: {
+          description: 'What still runs is aborted, and logs its end.',
+          entry: 'abortRuns',
+          always: { guard: 'isIdle', target: 'deregistering' },
+        },
+        deregistering: {
+          invoke: { src: 'deregister', onDone: '#agent.stopped' },
+        },
+      },
+    },
+    reconnecting: {
+      description: 'Runs go on. Whatever the server answers now is waited out, unless the agent is to stop.',
+      initial: 'trying',
+      always: [
+        { guard: 'isStoppingIdle', target: 'stopped', actions: 'forgetProblem' },
+        { guard: 'isStoppingNow', target: 'stopped' },
+      ],
+      states: {
+        trying: {
+          invoke: {
+            src: 'connect',
+            onDone: [
+              {
+                guard: { type: 'isConnected', params: ({ event }) => event.output },
+                target: '#agent.serving',
+                actions: 'takeReached',
+              },
+              {
+                target: 'backingOff',
+                actions: { type: 'takeUnreached', params: ({ event }) => reasonOf(event.output) },
+              },
+            ],
+          },
+        },
+        backingOff: { after: { reconnect: 'trying' } },
+      },
+    },
+    stopped: { type: 'final' },
+  },
+  output: ({ context }) => ({ exitCode: context.problem === undefined ? 0 : 1, reason: context.problem }),
+})
+
+function hasSlot({ running, runsMax }: AgentContext): boolean {
+  return running < runsMax
+}
+
+/** Jobs whose rows somebody holds locked, and agents that are gone, are looked at again soon, but not at once. */
+function nextLookMs(context: AgentContext, { runs, nextDueInMs, heldBack, orphans }: Claim): number {
+  const slotsLeft = context.runsMax - context.running - runs.length
+  return Math.min(
+    context.pollMs,
+    nextDueInMs === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(nextDueInMs)),
+    heldBack && slotsLeft > 0 ? 100 : Number.POSITIVE_INFINITY,
+    orphans ? 1_000 : Number.POSITIVE_INFINITY,
+  )
+}
+
+function reasonOf(answer: Connected | Checked): string | undefined {
+  return 'reason' in answer ? answer.reason : undefined
+}

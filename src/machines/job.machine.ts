@@ -1,0 +1,119 @@
+import { assign, forwardTo, setup } from 'xstate'
+import type { Run, RunEnd, Step } from '../domain/job.ts'
+import { runEndAfter } from '../domain/run.ts'
+import { port } from './port.ts'
+import { type StepEnd, type StepEvent, stepMachine } from './step.machine.ts'
+
+/** The answer to `finishRun`. */
+export type Finished = { readonly type: 'finished' | 'claimLost' }
+
+export type FinishInput = { readonly run: Run; readonly end: RunEnd }
+
+/** How a run left its agent. `claimLost`: another agent has ended it, so nothing was written. */
+export type JobEnd = RunEnd | 'claimLost'
+
+type JobContext = {
+  readonly run: Run
+  readonly stepIndex: number
+  readonly end: JobEnd | undefined
+}
+
+/**
+ * One run of a claimed job: its steps in order, until one of them, or an abort, ends the run.
+ *
+ * Every path leads through `finishing`, so the claim on the job is always given back; except where the claim is no
+ * longer ours to give.
+ */
+export const jobMachine = setup({
+  types: {
+    input: {} as { readonly run: Run },
+    context: {} as JobContext,
+    events: {} as StepEvent,
+    output: {} as JobEnd,
+  },
+  actors: {
+    step: stepMachine,
+    finishRun: port<Finished, FinishInput>('finishRun'),
+  },
+  guards: {
+    isClaimLost: ({ context }) => context.end === 'claimLost',
+    goesOn: ({ context: { run, stepIndex, end } }) => end === undefined && stepIndex < run.job.steps.length,
+  },
+  actions: {
+    takeStepEnd: assign(({ context }, stepEnd: StepEnd) => ({
+      end: jobEndAfter(context, stepEnd),
+      stepIndex: context.stepIndex + 1,
+    })),
+    takeFinished: assign(({ context }, { type }: Finished) => ({
+      end: type === 'claimLost' ? ('claimLost' as const) : endOf(context),
+    })),
+    rememberAbort: assign(({ context }) => ({ end: context.end ?? ('aborted' as const) })),
+    rememberDisown: assign({ end: 'claimLost' }),
+    tellStep: forwardTo('step'),
+  },
+}).createMachine({
+  id: 'job',
+  context: ({ input }) => ({ run: input.run, stepIndex: 0, end: undefined }),
+  initial: 'choosing',
+  states: {
+    choosing: {
+      always: [
+        { guard: 'isClaimLost', target: 'finished' },
+        { guard: 'goesOn', target: 'stepping' },
+        { target: 'finishing' },
+      ],
+    },
+    stepping: {
+      invoke: {
+        id: 'step',
+        src: 'step',
+        input: ({ context }) => ({ run: context.run, step: currentStep(context) }),
+        onDone: { target: 'choosing', actions: { type: 'takeStepEnd', params: ({ event }) => event.output } },
+      },
+      on: {
+        abort: { actions: ['rememberAbort', 'tellStep'] },
+        disown: { actions: ['rememberDisown', 'tellStep'] },
+      },
+    },
+    finishing: {
+      description: 'How the run ended is logged, the claim is given back and the next run is set, all at once.',
+      invoke: {
+        src: 'finishRun',
+        input: ({ context }) => ({ run: context.run, end: runEndOf(context) }),
+        onDone: { target: 'finished', actions: { type: 'takeFinished', params: ({ event }) => event.output } },
+      },
+    },
+    finished: { type: 'final' },
+  },
+  output: ({ context }) => endOf(context),
+})
+
+function jobEndAfter(context: JobContext, stepEnd: StepEnd): JobEnd | undefined {
+  switch (stepEnd.type) {
+    case 'claimLost':
+      return 'claimLost'
+    case 'stepGone':
+      return context.end ?? 'incomplete'
+    case 'attemptGone':
+      return context.end ?? 'failed'
+    case 'ended':
+      return context.end ?? runEndAfter(currentStep(context), stepEnd.result)
+  }
+}
+
+/** A job whose settings do not parse fails even where it has no step that could say so. */
+function endOf({ end, run }: JobContext): JobEnd {
+  return end ?? (run.job.problem === undefined ? 'succeeded' : 'failed')
+}
+
+function runEndOf(context: JobContext): RunEnd {
+  const end = endOf(context)
+  if (end === 'claimLost') throw new Error(`run ${context.run.id} is not ours to finish`)
+  return end
+}
+
+function currentStep({ run, stepIndex }: JobContext): Step {
+  const step = run.job.steps[stepIndex]
+  if (step === undefined) throw new Error(`run ${run.id} has no step ${stepIndex}`)
+  return step
+}

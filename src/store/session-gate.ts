@@ -1,0 +1,32 @@
+import { Effect, Latch } from 'effect'
+import type { SessionLost } from './store.ts'
+
+/**
+ * Carries verbs of a run over the loss of a session: while the gate is shut they wait, and one whose answer was lost
+ * is repeated when it opens again.
+ */
+export class SessionGate {
+  readonly #latch = Latch.makeUnsafe(false)
+
+  /** The agent is registered. */
+  open(): void {
+    this.#latch.openUnsafe()
+  }
+
+  /** The session is lost. */
+  shut(): void {
+    this.#latch.closeUnsafe()
+  }
+
+  outlive<A, E, R>(verb: Effect.Effect<A, E | SessionLost, R>): Effect.Effect<A, Exclude<E, SessionLost>, R> {
+    return Effect.retry(this.#latch.whenOpen(verb), { while: isSessionLost }) as Effect.Effect<
+      A,
+      Exclude<E, SessionLost>,
+      R
+    >
+  }
+}
+
+function isSessionLost(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && '_tag' in error && error._tag === 'SessionLost'
+}
