@@ -1,0 +1,152 @@
+import type { AttemptResult, Job, RunEnd, SqlTarget, Step, StepKind } from '../domain/job.ts'
+import type { Schedule, ScheduleException } from '../domain/schedule.ts'
+import { defaultBackoff, type ParsedSettings, parseSettings, type SettingsPlace } from '../domain/settings.ts'
+import { isTimeZone } from '../domain/time-zone.ts'
+
+/** A job's definition, as the statements of the store return it; the names are pgAgent's. */
+export type JobDefinition = {
+  readonly jobid: number
+  readonly jobname: string
+  readonly jobdesc: string
+  readonly steps: readonly StepRow[]
+  readonly schedules: readonly ScheduleRow[]
+}
+
+export type StepRow = {
+  readonly jstid: number
+  readonly jstname: string
+  readonly jstdesc: string
+  readonly jstkind: string
+  readonly jstcode: string
+  readonly jstconnstr: string
+  readonly jstdbname: string
+  readonly jstonerror: string
+}
+
+export type ScheduleRow = {
+  readonly jscid: number
+  readonly jscname: string
+  readonly jscdesc: string
+  /** Milliseconds since 1970; JSON has no infinity, so an infinite one comes as text. */
+  readonly jscstart: number | string
+  readonly jscend: number | string | null
+  readonly jscminutes: BooleanArray
+  readonly jschours: BooleanArray
+  readonly jscweekdays: BooleanArray
+  readonly jscmonthdays: BooleanArray
+  readonly jscmonths: BooleanArray
+  readonly exceptions: readonly { readonly jexdate: string | null; readonly jextime: string | null }[]
+}
+
+type BooleanArray = readonly (boolean | null)[]
+
+/** Reads a definition; what does not parse becomes the job's or the step's `problem`. */
+export function jobOf(row: JobDefinition, sessionTimeZone: string): Job {
+  const comment = settingsIn(row.jobdesc, 'job', `job "${row.jobname}"`)
+  const comments = row.schedules.map(({ jscdesc, jscname }) =>
+    settingsIn(jscdesc, 'schedule', `schedule "${jscname}" of job "${row.jobname}"`),
+  )
+  const problem = [comment, ...comments].find((each) => each.problem !== undefined)?.problem
+  return {
+    id: row.jobid,
+    name: row.jobname,
+    steps: row.steps.map(stepOf),
+    schedules: row.schedules.map((schedule, index) => scheduleOf(schedule, comments[index]?.settings.timeZone)),
+    timeZone: comment.settings.timeZone ?? sessionTimeZone,
+    ...(problem === undefined ? {} : { problem }),
+  }
+}
+
+/** The letter of a run's end in `pga_joblog`. */
+export const runLetters: Readonly<Record<RunEnd, string>> = {
+  succeeded: 's',
+  failed: 'f',
+  aborted: 'd',
+  incomplete: 'i',
+}
+
+/** The letter of an attempt's end in `pga_jobsteplog`: a failure gets that of the step's on-error policy. */
+export function attemptLetter({ onError }: Step, { outcome }: AttemptResult, retried: boolean): string {
+  switch (outcome) {
+    case 'succeeded':
+      return 's'
+    case 'aborted':
+      return 'd'
+    case 'refused':
+      return 'f'
+    case 'failed':
+    case 'timedOut':
+      return retried ? 'i' : { fail: 'f', succeed: 's', ignore: 'i' }[onError]
+  }
+}
+
+function settingsIn(comment: string, place: SettingsPlace, owner: string): ParsedSettings {
+  const { settings, problem } = parseSettings(comment, place)
+  if (problem !== undefined) return { settings, problem: `In the comment of ${owner}: ${problem}.` }
+  if (settings.timeZone === undefined || isTimeZone(settings.timeZone)) return { settings }
+  const { timeZone, ...others } = settings
+  return { settings: others, problem: `In the comment of ${owner}: there is no time zone "${timeZone}".` }
+}
+
+function stepOf(row: StepRow): Step {
+  const { settings, problem } = settingsIn(row.jstdesc, 'step', `step "${row.jstname}"`)
+  const kind = kindOf(row)
+  const target = targetOf(row)
+  const wrong = problem ?? (kind === undefined ? unknownKind(row) : undefined)
+  return {
+    id: row.jstid,
+    name: row.jstname,
+    kind: kind ?? 'shell',
+    code: kind === 'http' ? row.jstcode.slice(row.jstcode.indexOf('\n') + 1 || row.jstcode.length) : row.jstcode,
+    onError: row.jstonerror === 's' ? 'succeed' : row.jstonerror === 'i' ? 'ignore' : 'fail',
+    attemptsMax: settings.retry?.attemptsMax ?? 1,
+    backoff: settings.retry?.backoff ?? defaultBackoff,
+    ...(kind === 'sql' && target !== undefined ? { target } : {}),
+    ...(settings.timeoutMs === undefined ? {} : { timeoutMs: settings.timeoutMs }),
+    ...(settings.expect === undefined ? {} : { expect: settings.expect }),
+    ...(wrong === undefined ? {} : { problem: wrong }),
+  }
+}
+
+/** A batch step whose first line is `#!http` is an HTTP step: pgAdmin can edit it, and no constraint is touched. */
+function kindOf({ jstkind, jstcode }: StepRow): StepKind | undefined {
+  if (jstkind === 's') return 'sql'
+  if (jstkind !== 'b') return undefined
+  return /^#!http[ \t]*(\r?\n|$)/.test(jstcode) ? 'http' : 'shell'
+}
+
+function targetOf({ jstconnstr, jstdbname }: StepRow): SqlTarget | undefined {
+  if (jstconnstr !== '') return { conninfo: jstconnstr }
+  return jstdbname === '' ? undefined : { database: jstdbname }
+}
+
+function unknownKind({ jstkind, jstname }: StepRow): string {
+  return `Step "${jstname}" is of kind "${jstkind}", which this agent does not know: SQL is "s", a script "b".`
+}
+
+function scheduleOf(row: ScheduleRow, timeZone: string | undefined): Schedule {
+  const end = row.jscend === null ? undefined : Number(row.jscend)
+  const monthDays = selected(row.jscmonthdays, 1)
+  return {
+    id: row.jscid,
+    name: row.jscname,
+    start: Number(row.jscstart),
+    minutes: selected(row.jscminutes, 0),
+    hours: selected(row.jschours, 0),
+    weekdays: selected(row.jscweekdays, 0),
+    monthDays: monthDays.filter((day) => day <= 31),
+    lastDay: monthDays.includes(32),
+    months: selected(row.jscmonths, 1),
+    exceptions: row.exceptions.map(exceptionOf),
+    ...(end === undefined ? {} : { end }),
+    ...(timeZone === undefined ? {} : { timeZone }),
+  }
+}
+
+function exceptionOf({ jexdate, jextime }: ScheduleRow['exceptions'][number]): ScheduleException {
+  return { ...(jexdate === null ? {} : { date: jexdate }), ...(jextime === null ? {} : { time: jextime }) }
+}
+
+function selected(flags: BooleanArray, first: number): readonly number[] {
+  return flags.flatMap((flag, index) => (flag === true ? [index + first] : []))
+}

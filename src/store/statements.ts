@@ -1,0 +1,209 @@
+/**
+ * The SQL of the store. Every statement stands alone, in a transaction of its own.
+ *
+ * A run is fenced by its row in `pga_joblog`, which nobody but its agent, or whoever ends it for a dead agent, ever
+ * writes: it is locked and must still say running. Locking the job's row instead would wait for people's edits.
+ */
+
+const epochMs = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
+
+/** A job's definition as JSON, from a row `j` that has `jobid`, `jobname` and `jobdesc`; see `JobDefinition`. */
+const definition = `json_build_object(
+  'jobid', j.jobid, 'jobname', j.jobname, 'jobdesc', j.jobdesc,
+  'steps', (
+    SELECT coalesce(json_agg(json_build_object(
+      'jstid', jstid, 'jstname', jstname, 'jstdesc', jstdesc, 'jstkind', jstkind, 'jstcode', jstcode,
+      'jstconnstr', jstconnstr, 'jstdbname', jstdbname, 'jstonerror', jstonerror) ORDER BY jstname, jstid), '[]')
+    FROM pgagent.pga_jobstep WHERE jstjobid = j.jobid AND jstenabled),
+  'schedules', (
+    SELECT coalesce(json_agg(json_build_object(
+      'jscid', jscid, 'jscname', jscname, 'jscdesc', jscdesc,
+      'jscstart', ${epochMs('jscstart')}, 'jscend', ${epochMs('jscend')},
+      'jscminutes', jscminutes, 'jschours', jschours, 'jscweekdays', jscweekdays, 'jscmonthdays', jscmonthdays,
+      'jscmonths', jscmonths,
+      'exceptions', (
+        SELECT coalesce(json_agg(json_build_object(
+          'jexdate', to_char(jexdate, 'YYYY-MM-DD'), 'jextime', to_char(jextime, 'HH24:MI:SS')) ORDER BY jexid), '[]')
+        FROM pgagent.pga_exception WHERE jexscid = jscid)) ORDER BY jscid), '[]')
+    FROM pgagent.pga_schedule WHERE jscjobid = j.jobid AND jscenabled))`
+
+/**
+ * Agents that are gone: their session is, or its number now belongs to a later one. Those that this agent was under
+ * earlier sessions ($2) are gone too, whether the server has noticed or not. `backend_start` of other roles' sessions
+ * may be hidden; such an agent is taken to live.
+ */
+const deadAgents = `
+  SELECT jagpid FROM pgagent.pga_jobagent
+  WHERE jagpid <> $1::int AND (jagpid = ANY ($2::int[]) OR NOT EXISTS (
+    SELECT FROM pg_catalog.pg_stat_activity
+    WHERE pid = jagpid AND datname = current_database() AND coalesce(backend_start <= jaglogintime, true)))`
+
+/** $1 own pid, $2 earlier pids, $3 host, $4 slots. */
+export const claimDue = `
+  WITH due AS MATERIALIZED (
+    SELECT jobid, jobnextrun FROM pgagent.pga_job
+    WHERE jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobhostagent IN ('', $3)
+    ORDER BY jobnextrun, jobid LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
+  ), claimed AS (
+    UPDATE pgagent.pga_job AS job SET jobagentid = $1, joblastrun = now() FROM due WHERE job.jobid = due.jobid
+    RETURNING job.jobid, jobname, jobdesc, due.jobnextrun
+  ), opened AS (
+    INSERT INTO pgagent.pga_joblog (jlgjobid) SELECT jobid FROM claimed ORDER BY jobnextrun, jobid
+    RETURNING jlgid, jlgjobid
+  )
+  SELECT
+    (SELECT coalesce(json_agg(json_build_object(
+        'run', jlgid, 'due', ${epochMs('j.jobnextrun')}, 'job', ${definition}) ORDER BY jlgid), '[]')
+      FROM claimed AS j JOIN opened ON jlgjobid = j.jobid) AS runs,
+    (SELECT ${epochMs('min(jobnextrun)')} FROM pgagent.pga_job
+      WHERE jobenabled AND jobagentid IS NULL AND jobnextrun > now() AND jobhostagent IN ('', $3)) AS next_due,
+    EXISTS (SELECT FROM pgagent.pga_job
+      WHERE jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobhostagent IN ('', $3)
+        AND jobid NOT IN (SELECT jobid FROM claimed)) AS held_back,
+    EXISTS (${deadAgents}) AS orphans,
+    current_setting('TimeZone') AS time_zone,
+    ${epochMs('clock_timestamp()')} AS now`
+
+/** Runs, by number n, that are still ours: `asked` must have a column `run`, and $1 is the own pid. */
+const owned = `
+  SELECT asked.*, jlgjobid AS job
+  FROM asked
+  JOIN pgagent.pga_joblog ON jlgid = run AND jlgstatus = 'r'
+  JOIN pgagent.pga_job ON jobid = jlgjobid AND jobagentid = $1
+  ORDER BY jlgid
+  FOR NO KEY UPDATE OF pga_joblog`
+
+/** $2 runs, $3 steps. An attempt that is open already was begun by the same request, whose answer was lost. */
+export const beginAttempts = `
+  WITH asked AS (
+    SELECT * FROM unnest($2::int[], $3::int[]) WITH ORDINALITY AS asked (run, step, n)
+  ), owned AS MATERIALIZED (${owned}
+  ), open AS (
+    SELECT n, jslid FROM owned JOIN pgagent.pga_jobsteplog ON jsljlgid = run AND jsljstid = step AND jslstatus = 'r'
+  ), begun AS (
+    INSERT INTO pgagent.pga_jobsteplog (jsljlgid, jsljstid)
+    SELECT run, jstid FROM owned JOIN pgagent.pga_jobstep ON jstid = step WHERE n NOT IN (SELECT n FROM open)
+    ORDER BY n
+    RETURNING jslid, jsljlgid
+  )
+  SELECT asked.n::int, owned.n IS NOT NULL AS owned, coalesce(open.jslid, begun.jslid) AS attempt
+  FROM asked LEFT JOIN owned USING (n) LEFT JOIN open USING (n) LEFT JOIN begun ON jsljlgid = asked.run
+  ORDER BY asked.n`
+
+/** $2 runs, $3 attempts, $4 letters, $5 results, $6 outputs. */
+export const endAttempts = `
+  WITH asked AS (
+    SELECT * FROM unnest($2::int[], $3::int[], $4::text[], $5::int[], $6::text[])
+      WITH ORDINALITY AS asked (run, attempt, letter, result, output, n)
+  ), owned AS MATERIALIZED (${owned}
+  ), ended AS (
+    UPDATE pgagent.pga_jobsteplog
+    SET jslstatus = letter, jslresult = result, jsloutput = output, jslduration = now() - jslstart
+    FROM owned WHERE jslid = attempt AND jslstatus = 'r'
+  )
+  SELECT asked.n::int, owned.n IS NOT NULL AS owned,
+    EXISTS (SELECT FROM pgagent.pga_jobsteplog WHERE jslid = asked.attempt) AS found
+  FROM asked LEFT JOIN owned USING (n)
+  ORDER BY asked.n`
+
+/**
+ * $2 runs, $3 letters, $4 due times, $5 next runs, as milliseconds since 1970; $6 what stands for never.
+ *
+ * The next run is set only where the due time still stands. A null there makes the trigger look for one itself, and
+ * find none either; should it fail instead, 'infinity' for $6 keeps it out.
+ */
+export const finishRuns = `
+  WITH asked AS (
+    SELECT * FROM unnest($2::int[], $3::text[], $4::float8[], $5::float8[])
+      WITH ORDINALITY AS asked (run, letter, due, next, n)
+  ), owned AS MATERIALIZED (${owned}
+  ), attempts AS (
+    UPDATE pgagent.pga_jobsteplog SET jslstatus = 'd' FROM owned WHERE jsljlgid = run AND jslstatus = 'r'
+  ), finished AS (
+    UPDATE pgagent.pga_joblog SET jlgstatus = letter, jlgduration = now() - jlgstart FROM owned WHERE jlgid = run
+  ), freed AS (
+    UPDATE pgagent.pga_job
+    SET jobagentid = NULL, jobnextrun = coalesce(
+      CASE WHEN jobnextrun = to_timestamp(due / 1000) THEN to_timestamp(next / 1000) ELSE jobnextrun END,
+      $6::timestamptz)
+    FROM owned WHERE jobid = job AND jobagentid = $1
+  )
+  SELECT asked.n::int,
+    owned.n IS NOT NULL OR coalesce(jlgstatus = asked.letter AND jlgduration IS NOT NULL, false) AS owned
+  FROM asked LEFT JOIN owned USING (n) LEFT JOIN pgagent.pga_joblog ON jlgid = asked.run
+  ORDER BY asked.n`
+
+/** $1 own pid, $2 host, $3 runs held, $4 earlier pids. Returns the runs that were taken over. */
+export const register = `
+  WITH agent AS (
+    INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES ($1, $2) ON CONFLICT (jagpid) DO NOTHING
+    RETURNING jagpid
+  ), held AS (
+    SELECT jlgid, jobid FROM pgagent.pga_joblog JOIN pgagent.pga_job ON jobid = jlgjobid
+    WHERE jlgid = ANY ($3::int[]) AND jlgstatus = 'r' AND jobagentid = ANY ($4::int[])
+  ), adopted AS (
+    UPDATE pgagent.pga_job AS job SET jobagentid = jagpid FROM agent, held WHERE job.jobid = held.jobid
+    RETURNING held.jlgid
+  )
+  SELECT EXISTS (SELECT FROM agent) AS registered, coalesce(array_agg(jlgid), '{}') AS adopted FROM adopted`
+
+/** $1 own pid, $2 earlier pids. A row for each job that a dead agent holds, and one for each that holds none. */
+export const findOrphans = `
+  SELECT jagpid AS agent, CASE WHEN j.jobid IS NOT NULL THEN ${definition} END AS job,
+    current_setting('TimeZone') AS time_zone, ${epochMs('now()')} AS now
+  FROM (${deadAgents}) AS dead LEFT JOIN pgagent.pga_job AS j ON jobagentid = jagpid
+  ORDER BY jagpid, j.jobid`
+
+/** $1 job, $2 its dead agent, $3 its next run, $4 what stands for never. */
+export const rescueJob = `
+  WITH orphan AS MATERIALIZED (
+    SELECT jobid FROM pgagent.pga_job WHERE jobid = $1 AND jobagentid = $2 FOR NO KEY UPDATE
+  ), runs AS (
+    UPDATE pgagent.pga_joblog SET jlgstatus = 'd'
+    WHERE jlgstatus = 'r' AND jlgjobid IN (SELECT jobid FROM orphan)
+    RETURNING jlgid
+  ), attempts AS (
+    UPDATE pgagent.pga_jobsteplog SET jslstatus = 'd'
+    WHERE jslstatus = 'r' AND jsljlgid IN (
+      SELECT jlgid FROM pgagent.pga_joblog WHERE jlgjobid IN (SELECT jobid FROM orphan))
+  ), freed AS (
+    UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = coalesce(to_timestamp($3::float8 / 1000), $4::timestamptz)
+    WHERE jobid IN (SELECT jobid FROM orphan)
+    RETURNING jobid
+  )
+  SELECT EXISTS (SELECT FROM freed) AS freed, (SELECT max(jlgid) FROM runs) AS run`
+
+/** $1 the dead agent. */
+export const deleteAgent = `
+  DELETE FROM pgagent.pga_jobagent
+  WHERE jagpid = $1 AND NOT EXISTS (SELECT FROM pgagent.pga_job WHERE jobagentid = $1)`
+
+/** What an agent needs to know of a database before it serves it; a row in any case. */
+export const schemaFacts = `
+  SELECT
+    current_database() AS database, current_user AS role,
+    current_setting('server_version') AS server, current_setting('server_version_num')::int AS server_number,
+    current_setting('TimeZone') AS time_zone,
+    to_regclass('pgagent.pga_job') IS NOT NULL AS has_jobs,
+    EXISTS (SELECT FROM pg_proc WHERE pronamespace = to_regnamespace('pgagent') AND proname = 'pgagent_schema_version'
+      AND pronargs = 0 AND prorettype = 'int2'::regtype) AS has_version,
+    EXISTS (SELECT FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+      WHERE tgrelid = to_regclass('pgagent.pga_job') AND proname LIKE 'escapement%') AS announces,
+    has_schema_privilege(to_regnamespace('pgagent')::oid, 'USAGE') AS may_use`
+
+/** For a schema that is there: its version, and the rights that are missing. */
+export const schemaRights = `
+  SELECT pgagent.pgagent_schema_version() AS version, ARRAY(
+    SELECT verb || ' on pgagent.' || relation
+    FROM (VALUES
+      ('pga_job', 'SELECT'), ('pga_job', 'UPDATE'),
+      ('pga_jobstep', 'SELECT'), ('pga_schedule', 'SELECT'), ('pga_exception', 'SELECT'),
+      ('pga_jobagent', 'SELECT'), ('pga_jobagent', 'INSERT'), ('pga_jobagent', 'DELETE'),
+      ('pga_joblog', 'SELECT'), ('pga_joblog', 'INSERT'), ('pga_joblog', 'UPDATE'),
+      ('pga_jobsteplog', 'SELECT'), ('pga_jobsteplog', 'INSERT'), ('pga_jobsteplog', 'UPDATE')
+    ) AS needed (relation, verb)
+    WHERE NOT has_table_privilege('pgagent.' || relation, verb)
+    UNION ALL
+    SELECT 'USAGE on sequence pgagent.' || name
+    FROM unnest(ARRAY['pga_joblog_jlgid_seq', 'pga_jobsteplog_jslid_seq']) AS name
+    WHERE NOT has_sequence_privilege('pgagent.' || name, 'USAGE')) AS missing`
