@@ -2,7 +2,8 @@
  * What a step says, kept within a limit: the beginning and the end, with a note of what was cut between them.
  *
  * It renders as pgAgent stores it: the text, then, if there is any, a block headed `Script Error: `. Remarks of the
- * agent itself follow on lines of their own, in brackets.
+ * agent itself follow on lines of their own, in brackets. The limit holds for each of the text and the errors. A NUL,
+ * which PostgreSQL cannot store, becomes a question mark.
  */
 export class Output {
   readonly #text: CappedText
@@ -28,8 +29,8 @@ export class Output {
   }
 
   toString(): string {
-    const text = this.#text.toString()
-    const errors = this.#errors.toString()
+    const text = this.#text.toString().replaceAll('\0', '?')
+    const errors = this.#errors.toString().replaceAll('\0', '?')
     const said = errors === '' ? text : `${text}\nScript Error: \n${errors}\n`
     if (this.#remarks.length === 0) return said
     return `${said}${said === '' || said.endsWith('\n') ? '' : '\n'}${this.#remarks.join('\n')}`
@@ -90,7 +91,8 @@ function prefixOfBytes(text: string, bytesMax: number): string {
 
 /** The longest end of whole characters within a number of UTF-8 bytes. */
 function suffixOfBytes(text: string, bytesMax: number): string {
-  const bytes = Buffer.from(text)
+  // A character has at least as many bytes as the string has places for it.
+  const bytes = Buffer.from(text.slice(-bytesMax - 1))
   let from = Math.max(0, bytes.length - bytesMax)
   while (from < bytes.length && ((bytes[from] ?? 0) & 0xc0) === 0x80) from++
   return bytes.toString('utf8', from)

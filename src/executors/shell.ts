@@ -1,0 +1,214 @@
+import { writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { constants, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { getSystemErrorMap } from 'node:util'
+import { Data, Effect, Exit, Schedule } from 'effect'
+import { execa } from 'execa'
+import type { Step } from '../domain/job.ts'
+import type { Attempt, Executor, ExecutorResult } from './executor.ts'
+import { makeNamedPipes, NamedPipe } from './named-pipe.ts'
+import { ProcessGroup } from './process-group.ts'
+
+export type ShellOptions = {
+  /** Where each script gets its private folder; undefined is the temporary folder, found as pgAgent finds it. */
+  readonly folder?: string
+  /** How long an interrupted script has, after SIGTERM, until SIGKILL. */
+  readonly graceMs: number
+}
+
+/**
+ * Runs scripts.
+ *
+ * As in pgAgent, a `#!` line selects the interpreter and /bin/sh is the default, the environment and the working
+ * folder are the agent's, the result is the exit status (127 for an interpreter that is not found, 126 for one that
+ * may not be executed, 128 + n after signal n), only 0 is success, and the step lasts until the script has ended and
+ * every process that it started has closed its stdout.
+ *
+ * Unlike pgAgent, a script runs in a process group of its own with an empty stdin, and a step without code fails.
+ */
+export function makeShellExecutor({ folder, graceMs }: ShellOptions): Executor {
+  return (step, attempt) =>
+    step.code.trim() === ''
+      ? reportProblem(attempt, new CannotRun({ reason: 'the step has no code' }))
+      : Effect.acquireUseRelease(
+          makeFolder(folder ?? temporaryFolder(), step, attempt),
+          (path) => runScript(path, step, attempt, graceMs),
+          (path) => removeFolder(path, attempt),
+        ).pipe(Effect.catch((problem) => reportProblem(attempt, problem)))
+}
+
+/** A script that could not be started. */
+class CannotRun extends Data.TaggedError('CannotRun')<{
+  readonly reason: string
+  /** -1 unless a shell would have reported it as an exit status. */
+  readonly code?: number
+  readonly busy?: boolean
+}> {}
+
+function reportProblem(attempt: Attempt, { reason, code = -1 }: CannotRun): Effect.Effect<ExecutorResult> {
+  attempt.output.remark(reason)
+  return Effect.succeed({ outcome: 'failed', code })
+}
+
+/** The variables and their order are pgAgent's. */
+function temporaryFolder(): string {
+  const { TMPDIR, TMP, TEMP, TEMPDIR } = process.env
+  return TMPDIR || TMP || TEMP || TEMPDIR || tmpdir()
+}
+
+function makeFolder(parent: string, step: Step, attempt: Attempt) {
+  return Effect.tryPromise({
+    try: () => mkdtemp(join(parent, `escapement-${attempt.runId}-${step.id}-`)),
+    catch: (error) => new CannotRun({ reason: `no folder for the script can be made in ${parent}: ${wordsOf(error)}` }),
+  })
+}
+
+function removeFolder(path: string, attempt: Attempt): Effect.Effect<void> {
+  return Effect.tryPromise(() => rm(path, { recursive: true, force: true, maxRetries: 3 })).pipe(
+    Effect.catch(({ cause }) =>
+      Effect.sync(() => attempt.output.remark(`the folder ${path} could not be removed: ${wordsOf(cause)}`)),
+    ),
+  )
+}
+
+function runScript(folder: string, step: Step, attempt: Attempt, graceMs: number) {
+  return Effect.acquireUseRelease(
+    makePipes(folder).pipe(Effect.andThen(startScript(folder, step, attempt))),
+    (script) => Effect.promise(() => script.ended()),
+    (script, exit) => (Exit.isSuccess(exit) ? Effect.void : Effect.promise(() => script.takeDown(graceMs, attempt))),
+  )
+}
+
+function makePipes(folder: string) {
+  return Effect.tryPromise({
+    try: () => makeNamedPipes([join(folder, 'stdout'), join(folder, 'stderr')]),
+    catch: (error) => new CannotRun({ reason: `no pipes for the script can be made in ${folder}: ${wordsOf(error)}` }),
+  })
+}
+
+/**
+ * Starts the script; tried again while its file is busy.
+ *
+ * A file that any process has open for writing cannot be executed (ETXTBSY), and a fork elsewhere copies the open
+ * file for a moment. Here the file is written and executed without giving way to anything else, so no fork of this
+ * thread can come between; one of another thread can.
+ */
+function startScript(folder: string, step: Step, attempt: Attempt) {
+  return Effect.tryPromise({
+    try: () => Script.start(folder, step, attempt),
+    catch: (error) =>
+      error instanceof CannotRun
+        ? error
+        : new CannotRun({ reason: `the script cannot be written to ${folder}: ${wordsOf(error)}` }),
+  }).pipe(Effect.retry({ while: ({ busy }) => busy === true, times: 50, schedule: Schedule.spaced('10 millis') }))
+}
+
+/** A running script, and our ends of its pipes. */
+class Script {
+  readonly #exited: Promise<number>
+  readonly #group: ProcessGroup
+  readonly #stdout: NamedPipe
+  readonly #stderr: NamedPipe
+
+  private constructor(exited: Promise<number>, group: ProcessGroup, stdout: NamedPipe, stderr: NamedPipe) {
+    this.#exited = exited
+    this.#group = group
+    this.#stdout = stdout
+    this.#stderr = stderr
+  }
+
+  /** Rejects with what the file system says, or with `CannotRun`; then nothing is left open. */
+  static async start(folder: string, step: Step, attempt: Attempt): Promise<Script> {
+    const path = join(folder, 'script')
+    const code = step.code.replaceAll('\r\n', '\n')
+    writeFileSync(path, code, { mode: 0o700 })
+    let stdout: NamedPipe | undefined
+    let stderr: NamedPipe | undefined
+    try {
+      stdout = new NamedPipe(join(folder, 'stdout'), (text) => attempt.output.write(text))
+      stderr = new NamedPipe(join(folder, 'stderr'), (text) => attempt.output.writeError(text))
+      // The shell is named, not left to execvp: it reads the script even where the folder is mounted noexec.
+      const [file, words] = code.startsWith('#!') ? [path, []] : ['/bin/sh', [path]]
+      const subprocess = execa(file, words, {
+        detached: true,
+        env: environmentOf(step, attempt),
+        reject: false,
+        // Any descriptor may be named; execa's types know the first few only.
+        stdio: ['ignore', stdout.writeEnd as 3, stderr.writeEnd as 3],
+      })
+      const { pid } = subprocess
+      if (pid === undefined) throw spawnProblem((await subprocess).cause, code, folder)
+      return new Script(subprocess.then(exitCodeOf), new ProcessGroup(pid, subprocess), stdout, stderr)
+    } catch (error) {
+      stdout?.close()
+      stderr?.close()
+      throw error
+    } finally {
+      stdout?.giveAwayWriteEnd()
+      stderr?.giveAwayWriteEnd()
+    }
+  }
+
+  /** Resolves when the script has ended and its stdout is closed everywhere. A holder of stderr is not waited for. */
+  async ended(): Promise<ExecutorResult> {
+    const code = await this.#exited
+    await this.#stdout.closed
+    await this.#stderr.caughtUp()
+    this.#stderr.letGo()
+    return { outcome: code === 0 ? 'succeeded' : 'failed', code }
+  }
+
+  /** Ends the process group, and then closes the pipes, whoever else may hold them. */
+  async takeDown(graceMs: number, attempt: Attempt): Promise<void> {
+    const end = await this.#group.end(graceMs)
+    if (end === 'killed') attempt.output.remark(`killed, as it had not ended within ${graceMs} ms of being told to`)
+    if (end === 'left') attempt.output.remark('processes of another user, which may not be killed, are left running')
+    await Promise.all([this.#stdout.caughtUp(), this.#stderr.caughtUp()])
+    this.#stdout.close()
+    this.#stderr.close()
+  }
+}
+
+function environmentOf(step: Step, attempt: Attempt): Record<string, string> {
+  return {
+    ESCAPEMENT_JOB_ID: String(attempt.jobId),
+    ESCAPEMENT_JOB_NAME: attempt.jobName,
+    ESCAPEMENT_RUN_ID: String(attempt.runId),
+    ESCAPEMENT_STEP_NAME: step.name,
+    ESCAPEMENT_ATTEMPT: String(attempt.number),
+  }
+}
+
+/** A script that cannot be executed has the exit status that a shell would give it; one that cannot be forked has none. */
+function spawnProblem(cause: unknown, code: string, folder: string): CannotRun {
+  const interpreter = code.split('\n', 1).join().slice(2).trim()
+  switch ((cause as NodeJS.ErrnoException | undefined)?.code) {
+    case 'ETXTBSY':
+      return new CannotRun({ reason: 'the file of the script is held open by another process', code: 126, busy: true })
+    case 'ENOENT':
+      return new CannotRun({ reason: `interpreter not found: ${interpreter}`, code: 127 })
+    case 'EACCES':
+      return new CannotRun({
+        reason: `permission denied: ${interpreter} is not executable, or nothing is in ${folder}, as on a noexec mount`,
+        code: 126,
+      })
+    case 'EAGAIN':
+    case 'ENOMEM':
+    case 'EMFILE':
+    case 'ENFILE':
+      return new CannotRun({ reason: `no process could be started for the script: ${wordsOf(cause)}` })
+    default:
+      return new CannotRun({ reason: `the script could not be executed: ${wordsOf(cause)}`, code: 126 })
+  }
+}
+
+function exitCodeOf({ exitCode, signal }: { exitCode?: number; signal?: NodeJS.Signals }): number {
+  return exitCode ?? (signal === undefined ? -1 : 128 + constants.signals[signal])
+}
+
+/** The system's words for an error of it, such as `no space left on device`, else the error's own first line. */
+function wordsOf(error: unknown): string {
+  const { errno, message } = error as NodeJS.ErrnoException
+  return getSystemErrorMap().get(errno ?? 0)?.[1] ?? message.split('\n', 1).join()
+}
