@@ -230,7 +230,7 @@ export const agentMachine = setup({
           after: { nextLook: [{ guard: 'sawOrphans', target: 'rescuing' }, { target: 'choosing' }] },
         },
         draining: {
-          description: 'Nothing new is claim. What runs may end, until the drain timeout or a second stop.',
+          description: 'Nothing new is claimed. What runs may end, until the drain timeout or a second stop.',
           always: [
             { guard: 'isIdle', target: 'deregistering' },
             { guard: 'isStoppingNow', target: 'aborting' },

@@ -97,7 +97,7 @@ function stepOf(row: StepRow): Step {
     id: row.jstid,
     name: row.jstname,
     kind: kind ?? 'shell',
-    code: kind === 'http' ? row.jstcode.slice(row.jstcode.indexOf('\n') + 1 || row.jstcode.length) : row.jstcode,
+    code: row.jstcode,
     onError: row.jstonerror === 's' ? 'succeed' : row.jstonerror === 'i' ? 'ignore' : 'fail',
     attemptsMax: settings.retry?.attemptsMax ?? 1,
     backoff: settings.retry?.backoff ?? defaultBackoff,

@@ -1,0 +1,197 @@
+import { appendFileSync } from 'node:fs'
+import type { AnyActorRef } from 'xstate'
+import type { Claim, Rescue } from './domain/job.ts'
+import { formatDuration } from './domain/settings.ts'
+import type { AgentEvent } from './machines/agent.machine.ts'
+import type { Transition } from './machines/transition.ts'
+
+/** What operators must act on; the end of each run; everything. pgAgent's numbers. */
+export type LogLevel = 0 | 1 | 2
+
+export type LogFormat = 'text' | 'json'
+
+/** A line of the log, with what it is about for programs to read. */
+export type LogLine = {
+  readonly level: LogLevel
+  readonly severity: 'ERROR' | 'WARNING' | 'INFO' | 'DEBUG'
+  readonly text: string
+  readonly about?: LogSubject
+}
+
+type LogSubject = Readonly<Record<string, string | number | undefined>>
+
+/** Where lines go: each is written in one piece, and anew to the file, so that it may be moved away meanwhile. */
+export function logWriter(options: {
+  readonly level: LogLevel
+  readonly format: LogFormat
+  /** Standard output when undefined. */
+  readonly file: string | undefined
+}): (line: LogLine) => void {
+  const { level, format, file } = options
+  return (line) => {
+    if (line.level > level) return
+    const text = `${format === 'json' ? jsonLine(line) : textLine(line)}\n`
+    if (file === undefined) process.stdout.write(text)
+    else appendFileSync(file, text)
+  }
+}
+
+/** Turns transitions into log lines, in one place. */
+export function logTransitions(write: (line: LogLine) => void): (transition: Transition) => void {
+  const began = new WeakMap<AnyActorRef, number>()
+  let unreached: string | undefined
+  let crowded = false
+
+  return (transition) => {
+    switch (transition.machine) {
+      case 'agent':
+        return agentLines(transition)
+      case 'job':
+        return jobLines(transition)
+      case 'step':
+        return stepLines(transition)
+    }
+  }
+
+  function agentLines({ from, to, event, snapshot }: Extract<Transition, { machine: 'agent' }>): void {
+    const { context } = snapshot
+    const fact = event as AgentEvent
+    if (fact.type === 'trouble') write(warning(fact.reason))
+    if (fact.type === 'sessionLost' && to.startsWith('reconnecting')) {
+      unreached = fact.reason
+      write(warning(`the session with the database is lost: ${fact.reason}${runsGoOn(context.running)}`))
+    }
+    if (from === to) return
+    if (from === undefined) write(debug(`host ${context.host} starts, at most ${context.runsMax} runs at a time`))
+    if (to.endsWith('.backingOff') && context.problem !== undefined && context.problem !== unreached) {
+      unreached = context.problem
+      write(
+        warning(
+          `cannot serve the database: ${unreached}; trying again at least every ${formatDuration(context.reconnectMsMax)}`,
+        ),
+      )
+    }
+    if (from === 'serving.checking' && 'output' in event) logFacts(event.output as Facts)
+    if (from === 'serving.registering' && unreached !== undefined) {
+      unreached = undefined
+      write({ level: 0, severity: 'INFO', text: 'the database is served again' })
+    }
+    if (from === 'serving.rescuing' && 'output' in event) logRescues(event.output as readonly Rescue[])
+    if (from === 'serving.claiming' && 'output' in event) logClaim(event.output as Claim, context)
+    if (to === 'serving.draining') {
+      const text = `asked to stop: ${context.running} running, which may take another ${formatDuration(context.drainMs)}`
+      write(context.running === 0 ? info('asked to stop') : info(text))
+    }
+    if (to === 'serving.aborting') write(warning(`aborting ${context.running} runs, since the agent is to stop`))
+    if (to === 'stopped') logStop(context.problem)
+  }
+
+  function logFacts(facts: Facts): void {
+    if (facts.type !== 'fits') return
+    const schema = facts.installed ? "Escapement's own schema" : "pgAgent's schema, as a guest"
+    write(info(`serving PostgreSQL ${facts.server}, ${schema}, time zone ${facts.timeZone}`))
+  }
+
+  function logRescues(rescues: readonly Rescue[]): void {
+    for (const { jobId, jobName, runId } of rescues) {
+      const text = `${runId === undefined ? '' : `run ${runId} of `}job "${jobName}" was left by an agent that is gone: marked as aborted, and the job is free again`
+      write({ ...warning(text), about: { jobId, job: jobName, runId } })
+    }
+  }
+
+  function logClaim({ runs, heldBack }: Claim, { running, runsMax }: { running: number; runsMax: number }): void {
+    if (runs.length > 0) write(debug(`claimed ${runs.length} due, ${running} running`))
+    const isCrowded = heldBack && running >= runsMax
+    if (isCrowded && !crowded) write(warning(`jobs are due but must wait: all ${runsMax} slots are taken (--max-runs)`))
+    crowded = isCrowded
+  }
+
+  function logStop(problem: string | undefined): void {
+    if (problem === undefined) write(info('stopped'))
+    else write({ level: 0, severity: 'ERROR', text: problem })
+  }
+
+  function jobLines({ actor, from, to, snapshot }: Extract<Transition, { machine: 'job' }>): void {
+    if (from === to) return
+    const { run, end = 'succeeded' } = snapshot.context
+    const about = { jobId: run.job.id, job: run.job.name, runId: run.id }
+    const name = `run ${run.id} of job "${run.job.name}"`
+    if (from === undefined) {
+      began.set(actor, performance.now())
+      write({ ...debug(`${name} begins, due at ${moment(run.dueAt)}`), about })
+    }
+    if (to !== 'finished') return
+    const took = `after ${formatDuration(Math.max(1, performance.now() - (began.get(actor) ?? performance.now())))}`
+    const reason = run.job.problem !== undefined && end === 'failed' ? `: ${run.job.problem}` : ''
+    const line = {
+      succeeded: info(`${name} succeeded ${took}`),
+      failed: warning(`${name} failed ${took}${reason}`),
+      aborted: warning(`${name} was aborted ${took}`),
+      incomplete: warning(`${name} ended ${took}, since a step was deleted before it could begin`),
+      claimLost: warning(
+        `${name} belongs to another agent by now, or its job was deleted: nothing more was written ${took}`,
+      ),
+    }[end]
+    write({ ...line, about: { ...about, end } })
+  }
+
+  function stepLines({ from, to, snapshot }: Extract<Transition, { machine: 'step' }>): void {
+    if (from === to) return
+    const { run, step, number, result } = snapshot.context
+    const about = { jobId: run.job.id, job: run.job.name, runId: run.id, step: step.name, attempt: number }
+    const name = `step "${step.name}" of run ${run.id}${step.attemptsMax > 1 ? `, attempt ${number}` : ''}`
+    if (to === 'executing.running') write({ ...debug(`${name} begins`), about })
+    if (to === 'executing.interrupting') write({ ...debug(`${name} is asked to end`), about })
+    if (to !== 'ending' || result === undefined) return
+    const text = `${name} ${outcomes[result.outcome]} (result ${result.code})${firstLine(result.output)}`
+    const matters = result.outcome !== 'succeeded' && step.onError === 'fail'
+    write({ ...(result.outcome === 'succeeded' ? debug(text) : matters ? warning(text) : info(text)), about })
+  }
+}
+
+type Facts = { type: string; installed: boolean; server: string; timeZone: string }
+
+const outcomes = {
+  succeeded: 'succeeded',
+  failed: 'failed',
+  timedOut: 'timed out',
+  aborted: 'was aborted',
+  refused: 'cannot run as it is written',
+} as const
+
+function warning(text: string): LogLine {
+  return { level: 0, severity: 'WARNING', text }
+}
+
+function info(text: string): LogLine {
+  return { level: 1, severity: 'INFO', text }
+}
+
+function debug(text: string): LogLine {
+  return { level: 2, severity: 'DEBUG', text }
+}
+
+function runsGoOn(running: number): string {
+  return running === 0 ? '' : `; ${running} ${running === 1 ? 'run goes' : 'runs go'} on`
+}
+
+function firstLine(output: string): string {
+  const line = output.trimStart().split('\n', 1)[0]?.trimEnd() ?? ''
+  if (line === '') return ''
+  return `: ${line.length > 200 ? `${line.slice(0, 200)}…` : line}`
+}
+
+function moment(instant: number): string {
+  return Number.isFinite(instant) ? new Date(instant).toISOString() : String(instant)
+}
+
+/** As pgAgent writes it: local time, day not padded. */
+function textLine({ severity, text }: LogLine): string {
+  const now = new Date()
+  const [weekday, month] = now.toString().split(' ')
+  return `${weekday} ${month} ${now.getDate()} ${now.toTimeString().slice(0, 8)} ${now.getFullYear()} ${severity}: ${text}`
+}
+
+function jsonLine({ severity, text, about }: LogLine): string {
+  return JSON.stringify({ time: new Date().toISOString(), severity, message: text, ...about })
+}
