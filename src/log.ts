@@ -41,6 +41,7 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
   const began = new WeakMap<AnyActorRef, number>()
   let unreached: string | undefined
   let crowded = false
+  let trouble = { reason: '', atMs: 0 }
 
   return (transition) => {
     switch (transition.machine) {
@@ -56,7 +57,7 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
   function agentLines({ from, to, event, snapshot }: Extract<Transition, { machine: 'agent' }>): void {
     const { context } = snapshot
     const fact = event as AgentEvent
-    if (fact.type === 'trouble') write(warning(fact.reason))
+    if (fact.type === 'trouble') logTrouble(fact.reason)
     if (fact.type === 'sessionLost' && to.startsWith('reconnecting')) {
       unreached = fact.reason
       write(warning(`the session with the database is lost: ${fact.reason}${runsGoOn(context.running)}`))
@@ -72,7 +73,7 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
       )
     }
     if (from === 'serving.checking' && 'output' in event) logFacts(event.output as Facts)
-    if (from === 'serving.registering' && unreached !== undefined) {
+    if (from === 'serving.claiming' && unreached !== undefined) {
       unreached = undefined
       write({ level: 0, severity: 'INFO', text: 'the database is served again' })
     }
@@ -84,6 +85,13 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
     }
     if (to === 'serving.aborting') write(warning(`aborting ${context.running} runs, since the agent is to stop`))
     if (to === 'stopped') logStop(context.problem)
+  }
+
+  /** What is tried again every few seconds is not worth a line each time. */
+  function logTrouble(reason: string): void {
+    const isRepeated = reason === trouble.reason && performance.now() - trouble.atMs < 60_000
+    if (!isRepeated) trouble = { reason, atMs: performance.now() }
+    write(isRepeated ? debug(reason) : warning(reason))
   }
 
   function logFacts(facts: Facts): void {

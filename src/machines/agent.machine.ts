@@ -46,7 +46,7 @@ export type AgentEnd = { readonly exitCode: 0 | 1; readonly reason: string | und
 
 type AgentContext = AgentInput & {
   readonly running: number
-  /** Failed tries to reach the server since it was last reached. */
+  /** Failed tries to serve the database since it was last served, which is to say, looked at for due jobs. */
   readonly triesFailed: number
   /** The drain timeout counts as the second. */
   readonly stopsAsked: number
@@ -94,12 +94,12 @@ export const agentMachine = setup({
     sawOrphans: ({ context }) => context.orphans,
   },
   delays: {
-    reconnect: ({ context }) => Math.min(context.reconnectMsMax, 250 * 2 ** Math.min(context.triesFailed, 20)),
+    reconnect: ({ context }) => Math.min(context.reconnectMsMax, 125 * 2 ** Math.min(context.triesFailed, 20)),
     nextLook: ({ context }) => context.nextLookMs,
     drain: ({ context }) => context.drainMs,
   },
   actions: {
-    takeReached: assign({ triesFailed: 0, problem: undefined }),
+    takeReached: assign({ problem: undefined }),
     takeUnreached: assign(({ context }, reason: string | undefined) => ({
       triesFailed: context.triesFailed + 1,
       problem: reason,
@@ -108,6 +108,7 @@ export const agentMachine = setup({
     forgetProblem: assign({ problem: undefined }),
     takeClaim: assign(({ context }, claim: Claim) => ({
       running: context.running + claim.runs.length,
+      triesFailed: 0,
       nextLookMs: nextLookMs(context, claim),
       orphans: claim.orphans,
     })),
@@ -176,7 +177,7 @@ export const agentMachine = setup({
       on: {
         sessionLost: {
           target: 'reconnecting',
-          actions: { type: 'takeProblem', params: ({ event }) => event.reason },
+          actions: { type: 'takeUnreached', params: ({ event }) => event.reason },
         },
       },
       states: {
@@ -248,7 +249,7 @@ export const agentMachine = setup({
     },
     reconnecting: {
       description: 'Runs go on. Whatever the server answers now is waited out, unless the agent is to stop.',
-      initial: 'trying',
+      initial: 'backingOff',
       always: [
         { guard: 'isStoppingIdle', target: 'stopped', actions: 'forgetProblem' },
         { guard: 'isStoppingNow', target: 'stopped' },

@@ -1,4 +1,4 @@
-import { Context, type Duration, Effect } from 'effect'
+import { Context, Effect } from 'effect'
 import type { InspectionEvent } from 'xstate'
 import type { Job, OnError, Step, StepKind } from '../domain/job.ts'
 import type { Schedule } from '../domain/schedule.ts'

@@ -45,7 +45,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
   let clockOffsetMs: number | undefined
 
   const connect = Effect.gen(function* () {
-    if (session !== undefined) yield* endSession(session, 'a new one is opened')
+    if (session !== undefined) yield* endSession(session)
     const scope = yield* Scope.fork(outerScope)
     const opened = yield* openSession(conninfo, { applicationName: `escapement ${host}` }).pipe(
       Scope.provide(scope),
@@ -75,9 +75,10 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
     Queue.offerUnsafe(service.commands, { type: 'sessionLost', reason })
   }
 
-  function endSession(service: ServiceSession, reason: string): Effect.Effect<void> {
+  function endSession(service: ServiceSession): Effect.Effect<void> {
     return Effect.suspend(() => {
-      noticeLoss(service, reason)
+      service.lost ??= 'closed by its agent'
+      gate.shut()
       return Scope.close(service.scope, Exit.void)
     })
   }
@@ -113,19 +114,15 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
 
   /** For verbs of the agent itself: an error that the server answers ends the session, and is said by `sessionLost`. */
   function orLoseSession<A, E>(
-    effect: Effect.Effect<A, E | ServerError>,
+    verb: Effect.Effect<A, E | ServerError>,
   ): Effect.Effect<A, Exclude<E, ServerError> | SessionLost> {
-    return Effect.catchTag(
-      effect as Effect.Effect<A, Exclude<E, ServerError> | ServerError>,
-      'ServerError',
-      (error) => {
-        const { message } = error as ServerError
-        return Effect.andThen(
-          session === undefined ? Effect.void : endSession(session, message),
-          Effect.fail(new SessionLost({ message })),
-        )
-      },
-    ) as Effect.Effect<A, Exclude<E, ServerError> | SessionLost>
+    return Effect.catchIf(verb, isServerError, ({ message }) => {
+      if (session !== undefined) {
+        noticeLoss(session, message)
+        session.destroy()
+      }
+      return Effect.fail(new SessionLost({ message }))
+    }) as Effect.Effect<A, Exclude<E, ServerError> | SessionLost>
   }
 
   const trouble = (reason: string) =>
@@ -328,7 +325,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
 
   const deregister = Effect.suspend(() => query(sql.deleteAgent, [pid()])).pipe(
     orLoseSession,
-    Effect.andThen(Effect.suspend(() => (session === undefined ? Effect.void : endSession(session, 'signed off')))),
+    Effect.andThen(Effect.suspend(() => (session === undefined ? Effect.void : endSession(session)))),
   )
 
   const now = Effect.map(monotonicMs, (ms) => ms + (clockOffsetMs ?? Date.now() - ms))
@@ -401,11 +398,13 @@ const monotonicMs = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos
 
 /** A write with no next run at first; should the trigger's own search for one fail, with an infinite one. */
 function neverOrInfinity<A, E>(write: (never: string | null) => Effect.Effect<A, E | ServerError>) {
-  return Effect.catchTag(
-    write(null) as Effect.Effect<A, E | ServerError>,
-    'ServerError' as never,
-    (error: ServerError) => (lockStates.has(error.sqlstate) ? Effect.fail(error) : write('infinity')),
-  ) as Effect.Effect<A, E | ServerError>
+  return Effect.catchIf(write(null), isServerError, (error) =>
+    lockStates.has(error.sqlstate) ? Effect.fail(error) : write('infinity'),
+  )
+}
+
+function isServerError(error: unknown): error is ServerError {
+  return error instanceof ServerError
 }
 
 /** A standby cannot be written to, but may be promoted: it is waited for. */

@@ -1,0 +1,97 @@
+import { realpathSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { Context, Effect, Exit, Scope } from 'effect'
+import { systemClock } from './clock.ts'
+import { type AgentConfig, agentCommand } from './config.ts'
+import { Executors } from './executors/executors.ts'
+import { makeHttpExecutor } from './executors/http.ts'
+import { makeShellExecutor } from './executors/shell.ts'
+import { makeSqlExecutor } from './executors/sql.ts'
+import { type LogLine, logTransitions, logWriter } from './log.ts'
+import { type Transition, transitions } from './machines/transition.ts'
+import { postgresStore } from './store/postgres.ts'
+import { Store } from './store/store.ts'
+import { version } from './version.ts'
+import { createAgent } from './wiring.ts'
+
+/**
+ * Runs an agent until it has stopped, and returns the exit status of the process.
+ *
+ * SIGTERM, SIGINT and SIGHUP ask it to stop; asked again, it aborts what runs.
+ */
+export async function runAgent(config: AgentConfig, observe?: (transition: Transition) => void): Promise<number> {
+  const write = openLog(config)
+  if (write === undefined) return 1
+  process.title = `escapement agent ${config.host}`
+
+  const scope = Effect.runSync(Scope.make())
+  const services = await Effect.runPromise(Scope.provide(makeServices(config), scope))
+  const log = logTransitions(write)
+  let failed: (bug: unknown) => void = () => {}
+  const bug = new Promise<never>((_, reject) => {
+    failed = reject
+  })
+  const agent = createAgent({
+    ...config,
+    services,
+    clock: systemClock,
+    inspect: transitions((transition) => {
+      log(transition)
+      observe?.(transition)
+    }),
+    failed,
+  })
+  const stopped = new Promise<number>((resolve) => {
+    agent.actor.subscribe({ complete: () => resolve(agent.actor.getSnapshot().output?.exitCode ?? 1) })
+  })
+  const stop = () => agent.actor.send({ type: 'stop' })
+  for (const signal of stopSignals) process.on(signal, stop)
+
+  agent.actor.start()
+  const exitCode = await Promise.race([stopped, bug]).catch((error: unknown) => {
+    write(bugLine(error))
+    return 1
+  })
+
+  await Effect.runPromise(Effect.andThen(agent.abandon, Scope.close(scope, Exit.void)))
+  for (const signal of stopSignals) process.off(signal, stop)
+  return exitCode
+}
+
+const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+
+/** How long a script or a statement has to end when it is asked to, before it is ended. */
+const graceMs = 5_000
+
+const makeServices = Effect.fnUntraced(function* (config: AgentConfig) {
+  const { conninfo, host, runsMax } = config
+  const store = yield* postgresStore({ conninfo, host })
+  const executors = {
+    sql: yield* makeSqlExecutor({ agentConninfo: conninfo, sessionsMax: runsMax, graceMs }),
+    shell: makeShellExecutor({ graceMs }),
+    http: makeHttpExecutor({ version }),
+  }
+  const enabled = Object.fromEntries(config.executors.map((kind) => [kind, executors[kind]]))
+  return Context.make(Store, store).pipe(Context.add(Executors, enabled))
+})
+
+/** A log that cannot be written is said at once, and once. */
+function openLog({ logFile, logLevel, logFormat }: AgentConfig): ((line: LogLine) => void) | undefined {
+  const write = logWriter({ level: logLevel, format: logFormat, file: logFile })
+  try {
+    write({ level: 1, severity: 'INFO', text: `escapement ${version} starts, process ${process.pid}` })
+    return write
+  } catch (error) {
+    process.stderr.write(`error: the log file cannot be written: ${(error as Error).message}\n`)
+    return undefined
+  }
+}
+
+function bugLine(error: unknown): LogLine {
+  const text = error instanceof Error ? error.message : String(error)
+  return { level: 0, severity: 'ERROR', text: `this is a bug in Escapement, please report it: ${text}` }
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  await agentCommand('agent', runAgent).parseAsync()
+}

@@ -1,0 +1,188 @@
+import { hostname } from 'node:os'
+import { Command, type CommanderError, InvalidArgumentError, Option } from 'commander'
+import type { StepKind } from './domain/job.ts'
+import { parseDuration } from './domain/settings.ts'
+import type { LogFormat, LogLevel } from './log.ts'
+import { ConninfoError, type ConninfoKeywords, parseConninfo } from './postgres/conninfo.ts'
+import { version } from './version.ts'
+
+/** What an operator may choose for an agent. */
+export type AgentConfig = {
+  readonly conninfo: ConninfoKeywords
+  readonly host: string
+  readonly pollMs: number
+  readonly reconnectMsMax: number
+  readonly drainMs: number
+  readonly runsMax: number
+  readonly outputBytesMax: number
+  readonly executors: readonly StepKind[]
+  readonly logFile: string | undefined
+  readonly logLevel: LogLevel
+  readonly logFormat: LogFormat
+  /** Whether it was asked to stay in the foreground; only the bin `pgagent` cares. */
+  readonly foreground: boolean
+}
+
+/**
+ * The command line of an agent: pgAgent's options, with its units and defaults, and our own.
+ *
+ * Refuses nonsense with one line and exit status 2, where pgAgent would fall back on the default without a word.
+ */
+export function agentCommand(name: string, run: (config: AgentConfig) => Promise<number>): Command {
+  return new Command(name)
+    .description('Runs the jobs of a pgAgent schema: claims what is due, runs its steps, logs how they ended.')
+    .argument(
+      '[conninfo...]',
+      'libpq connection string or URI of the database that has schema pgagent; else PG* variables',
+    )
+    .version(`escapement ${version}`, '-v, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .addOption(option('-f, --foreground', 'stay in the foreground (only the bin "pgagent" ever leaves it)'))
+    .addOption(
+      option('-t, --poll-interval <seconds>', 'longest wait between two looks for due jobs')
+        .default(5)
+        .argParser(seconds(1)),
+    )
+    .addOption(
+      option('-r, --retry-interval <seconds>', 'longest wait between two tries to reach the server, at least 10')
+        .default(30)
+        .argParser(seconds(10)),
+    )
+    .addOption(option('-s, --log-file <file>', 'append the log to this file').default(undefined, 'standard output'))
+    .addOption(
+      option('-l, --log-level <level>', '0: what needs an operator; 1: also how each run ended; 2: everything')
+        .default(0)
+        .argParser(logLevel),
+    )
+    .addOption(
+      option('--log-format <format>', 'one line of text, or of JSON, for each message')
+        .choices(['text', 'json'])
+        .default('text'),
+    )
+    .addOption(
+      option('--host <name>', 'the name by which jobs may ask for this agent ("Host agent" in pgAdmin)').default(
+        hostname(),
+      ),
+    )
+    .addOption(option('--max-runs <count>', 'most runs at one time').default(50).argParser(count))
+    .addOption(
+      option('--executors <kinds>', 'kinds of steps to run: any of sql, shell, http')
+        .default(allKinds, 'sql,shell,http')
+        .argParser(kinds),
+    )
+    .addOption(
+      option('--drain-timeout <duration>', 'how long runs may go on after SIGTERM, as 90s or 5m')
+        .default(60_000, '60s')
+        .argParser(duration),
+    )
+    .addOption(
+      option('--output-limit <bytes>', "most bytes kept of a step's output: its beginning and its end")
+        .default(1_048_576)
+        .argParser(count),
+    )
+    .addHelpText('after', helpAfter)
+    .exitOverride(exitForUsage)
+    .action(async (words: string[], options: AgentFlags, command: Command) => {
+      process.exitCode = await run(configOf(words, options, command))
+    })
+}
+
+/** Ends the process after a command line that makes no sense, with status 2, or after help and version, with 0. */
+export function exitForUsage({ exitCode }: CommanderError): never {
+  process.exit(exitCode === 0 ? 0 : 2)
+}
+
+type AgentFlags = {
+  readonly foreground?: true
+  readonly pollInterval: number
+  readonly retryInterval: number
+  readonly logFile?: string
+  readonly logLevel: LogLevel
+  readonly logFormat: LogFormat
+  readonly host: string
+  readonly maxRuns: number
+  readonly executors: readonly StepKind[]
+  readonly drainTimeout: number
+  readonly outputLimit: number
+}
+
+const allKinds: readonly StepKind[] = ['sql', 'shell', 'http']
+
+/** Every option may also come from the environment: `--max-runs` as `ESCAPEMENT_MAX_RUNS`. */
+function option(flags: string, description: string): Option {
+  const made = new Option(flags, description)
+  return made.env(`ESCAPEMENT_${made.name().toUpperCase().replaceAll('-', '_')}`)
+}
+
+const helpAfter = `
+Several agents may serve one database. A first SIGTERM or SIGINT lets runs end, up to the drain timeout; a second one
+aborts them. Passwords are best kept in ~/.pgpass.`
+
+/** As pgAgent does, the words that are no options make up the connection string. */
+function configOf(words: readonly string[], flags: AgentFlags, command: Command): AgentConfig {
+  return {
+    conninfo: conninfoOf(words.join(' ').trim(), command),
+    host: flags.host,
+    pollMs: flags.pollInterval * 1_000,
+    reconnectMsMax: flags.retryInterval * 1_000,
+    drainMs: flags.drainTimeout,
+    runsMax: flags.maxRuns,
+    outputBytesMax: flags.outputLimit,
+    executors: flags.executors,
+    logFile: flags.logFile,
+    logLevel: flags.logLevel,
+    logFormat: flags.logFormat,
+    foreground: flags.foreground === true,
+  }
+}
+
+function conninfoOf(text: string, command: Command): ConninfoKeywords {
+  const named = ['PGHOST', 'PGHOSTADDR', 'PGDATABASE', 'PGSERVICE', 'PGUSER'].some(
+    (name) => process.env[name] !== undefined,
+  )
+  if (text === '' && !named) {
+    command.error(
+      'error: no connection string: give one, such as "host=localhost dbname=postgres user=postgres", or set PGHOST and PGDATABASE',
+    )
+  }
+  try {
+    return parseConninfo(text)
+  } catch (error) {
+    if (!(error instanceof ConninfoError)) throw error
+    return command.error(`error: the connection string cannot be read: ${error.message}`)
+  }
+}
+
+/** Whole seconds, within what a timer can hold. */
+function seconds(min: number): (text: string) => number {
+  return (text) => wholeNumber(text, min, 2_147_483)
+}
+
+function count(text: string): number {
+  return wholeNumber(text, 1, 2 ** 31 - 1)
+}
+
+function wholeNumber(text: string, min: number, max: number): number {
+  const value = /^\d+$/.test(text.trim()) ? Number(text) : Number.NaN
+  if (!(value >= min && value <= max)) throw new InvalidArgumentError(`It must be a whole number, ${min} or more.`)
+  return value
+}
+
+function logLevel(text: string): LogLevel {
+  const level = wholeNumber(text, 0, Number.MAX_SAFE_INTEGER)
+  if (level !== 0 && level !== 1 && level !== 2) throw new InvalidArgumentError('It must be 0, 1 or 2.')
+  return level
+}
+
+function duration(text: string): number {
+  const ms = /^\d+$/.test(text) ? Number(text) * 1_000 : parseDuration(text)
+  if (ms === undefined) throw new InvalidArgumentError('It must be a duration such as 90s or 5m.')
+  return ms
+}
+
+function kinds(text: string): readonly StepKind[] {
+  const asked = text.split(',').map((word) => word.trim())
+  const unknown = asked.find((word) => !allKinds.includes(word as StepKind))
+  if (unknown !== undefined) throw new InvalidArgumentError(`"${unknown}" is not one of sql, shell, http.`)
+  return allKinds.filter((kind) => asked.includes(kind))
+}

@@ -1,0 +1,22 @@
+#!/usr/bin/env node
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { runAgent } from './agent.ts'
+import { type AgentConfig, agentCommand } from './config.ts'
+
+/**
+ * The bin `pgagent`: the agent as pgAgent's callers expect it, which leaves the foreground unless asked to stay.
+ *
+ * Like pgAgent it answers 0 before the database is reached; unlike pgAgent, not before its arguments make sense.
+ */
+async function runLikePgagent(config: AgentConfig): Promise<number> {
+  if (config.foreground) return runAgent(config)
+  const agent = fileURLToPath(new URL('./agent.js', import.meta.url))
+  spawn(process.execPath, [agent, '-f', ...process.argv.slice(2)], {
+    detached: true,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  }).unref()
+  return 0
+}
+
+await agentCommand('pgagent', runLikePgagent).parseAsync()
