@@ -77,8 +77,10 @@ const makeServices = Effect.fnUntraced(function* (config: AgentConfig) {
 
 /** A log that cannot be written is said at once, and once. */
 function openLog({ logFile, logLevel, logFormat }: AgentConfig): ((line: LogLine) => void) | undefined {
-  const write = logWriter({ level: logLevel, format: logFormat, file: logFile })
+  // Whoever read the log may have gone away, which is no reason to stop.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   try {
+    const write = logWriter({ level: logLevel, format: logFormat, file: logFile })
     write({ level: 1, severity: 'INFO', text: `escapement ${version} starts, process ${process.pid}` })
     return write
   } catch (error) {

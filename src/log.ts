@@ -20,7 +20,12 @@ export type LogLine = {
 
 type LogSubject = Readonly<Record<string, string | number | undefined>>
 
-/** Where lines go: each is written in one piece, and anew to the file, so that it may be moved away meanwhile. */
+/**
+ * Where lines go: each is written in one piece, and anew to the file, so that it may be moved away meanwhile.
+ *
+ * A line that cannot be written to the file goes to standard error: a full disk is no reason to run no jobs. Throws
+ * when the file cannot be written from the start.
+ */
 export function logWriter(options: {
   readonly level: LogLevel
   readonly format: LogFormat
@@ -28,11 +33,19 @@ export function logWriter(options: {
   readonly file: string | undefined
 }): (line: LogLine) => void {
   const { level, format, file } = options
+  if (file !== undefined) appendFileSync(file, '')
   return (line) => {
     if (line.level > level) return
     const text = `${format === 'json' ? jsonLine(line) : textLine(line)}\n`
-    if (file === undefined) process.stdout.write(text)
-    else appendFileSync(file, text)
+    if (file === undefined) {
+      process.stdout.write(text)
+      return
+    }
+    try {
+      appendFileSync(file, text)
+    } catch {
+      process.stderr.write(text)
+    }
   }
 }
 
