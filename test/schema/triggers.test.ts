@@ -1,0 +1,384 @@
+import type { Client } from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { createDatabase, type TestDatabase } from '../support/postgres.ts'
+import { until } from '../support/until.ts'
+
+let database: TestDatabase
+let client: Client
+
+beforeAll(async () => {
+  database = await createDatabase({ schema: 'installed' })
+  client = await database.client()
+  await client.query("SET TimeZone TO 'UTC'")
+})
+beforeEach(() => client.query('TRUNCATE pgagent.pga_job RESTART IDENTITY CASCADE'))
+afterAll(() => database?.drop())
+
+describe('the next run of a job', () => {
+  test('is found when it gets a schedule, changed with it, and gone with it', async () => {
+    const job = await addJob()
+    expect(await nextRun(job)).toBeNull()
+    const schedule = await addSchedule(job, '2050-05-05 10:00')
+    expect(await nextRun(job)).toBe('2050-05-05 10:00')
+    await client.query("UPDATE pgagent.pga_schedule SET jscstart = '2050-05-06 10:00'")
+    expect(await nextRun(job)).toBe('2050-05-06 10:00')
+    await client.query('DELETE FROM pgagent.pga_schedule WHERE jscid = $1', [schedule])
+    expect(await nextRun(job)).toBeNull()
+  })
+
+  test('is the earliest of its enabled schedules', async () => {
+    const job = await addJob()
+    await addSchedule(job, '2050-05-07 10:00')
+    const early = await addSchedule(job, '2050-05-05 10:00')
+    expect(await nextRun(job)).toBe('2050-05-05 10:00')
+    await client.query('UPDATE pgagent.pga_schedule SET jscenabled = false WHERE jscid = $1', [early])
+    expect(await nextRun(job)).toBe('2050-05-07 10:00')
+  })
+
+  test('passes over exceptions as they come, change and go', async () => {
+    const job = await addJob()
+    const schedule = await addSchedule(job, '2050-05-05 10:00')
+    await client.query("INSERT INTO pgagent.pga_exception (jexscid, jexdate) VALUES ($1, '2050-05-05')", [schedule])
+    expect(await nextRun(job)).toBe('2050-05-06 00:00')
+    await client.query("UPDATE pgagent.pga_exception SET jextime = '10:00'")
+    expect(await nextRun(job)).toBe('2050-05-05 10:01')
+    await client.query('DELETE FROM pgagent.pga_exception')
+    expect(await nextRun(job)).toBe('2050-05-05 10:00')
+  })
+
+  test('is kept as it is assigned, found anew where it is set to null, and taken from a disabled job', async () => {
+    const job = await addJob()
+    await addSchedule(job, '2050-05-05 10:00')
+    await client.query("UPDATE pgagent.pga_job SET jobnextrun = '2040-01-01 00:00'")
+    expect(await nextRun(job)).toBe('2040-01-01 00:00')
+    await client.query("UPDATE pgagent.pga_job SET jobname = 'renamed'")
+    expect(await nextRun(job)).toBe('2040-01-01 00:00')
+    await client.query('UPDATE pgagent.pga_job SET jobnextrun = NULL')
+    expect(await nextRun(job)).toBe('2050-05-05 10:00')
+    await client.query("UPDATE pgagent.pga_job SET jobenabled = false, jobnextrun = '2040-01-01 00:00'")
+    expect(await nextRun(job)).toBeNull()
+    await client.query("UPDATE pgagent.pga_schedule SET jscstart = '2050-05-06 10:00'")
+    expect(await nextRun(job)).toBeNull()
+    await client.query('UPDATE pgagent.pga_job SET jobenabled = true')
+    expect(await nextRun(job)).toBe('2050-05-06 10:00')
+  })
+
+  test('is found for both jobs when a schedule, or an exception, is moved', async () => {
+    const [one, other] = [await addJob(), await addJob()]
+    const moved = await addSchedule(one, '2050-05-05 10:00')
+    const fixed = await addSchedule(other, '2050-05-07 10:00')
+    await client.query("INSERT INTO pgagent.pga_exception (jexscid, jextime) VALUES ($1, '10:00')", [moved])
+    expect([await nextRun(one), await nextRun(other)]).toEqual(['2050-05-05 10:01', '2050-05-07 10:00'])
+
+    await client.query('UPDATE pgagent.pga_exception SET jexscid = $1', [fixed])
+    expect([await nextRun(one), await nextRun(other)]).toEqual(['2050-05-05 10:00', '2050-05-07 10:01'])
+
+    await client.query('UPDATE pgagent.pga_schedule SET jscjobid = $1 WHERE jscid = $2', [other, moved])
+    expect([await nextRun(one), await nextRun(other)]).toEqual([null, '2050-05-05 10:00'])
+  })
+
+  test('survives the deletion of a job, its schedules and their exceptions together', async () => {
+    const job = await addJob()
+    const schedule = await addSchedule(job, '2050-05-05 10:00')
+    await client.query("INSERT INTO pgagent.pga_exception (jexscid, jextime) VALUES ($1, '10:00')", [schedule])
+    await client.query('DELETE FROM pgagent.pga_job')
+    expect((await client.query('SELECT FROM pgagent.pga_exception')).rowCount).toBe(0)
+  })
+})
+
+describe('a time zone in a comment', () => {
+  test.each([
+    ['of the schedule', '@timezone Asia/Tokyo', '', '2050-05-05 03:00'],
+    ['of the job', '', '@timezone Asia/Tokyo', '2050-05-05 03:00'],
+    ['of both: the schedule wins', '@timezone Asia/Tokyo', '@timezone Europe/Berlin', '2050-05-05 03:00'],
+    ['among other lines', 'Said Ann:\r\n  @timezone\tasia/tokyo \r\n@timezones are hard', '', '2050-05-05 03:00'],
+    ['as an offset', '@timezone <+09>-09', '', '2050-05-05 03:00'],
+    ['with the summer time of CET', '@timezone CET', '', '2050-05-05 10:00'],
+    ['within a line: prose', 'See @timezone Asia/Tokyo', '', '2050-05-05 12:00'],
+    ['nowhere', 'Noon', '', '2050-05-05 12:00'],
+  ])('%s', async (_, scheduleComment, jobComment, expected) => {
+    const job = await addJob(jobComment)
+    await addSchedule(job, '2050-05-05 00:00', scheduleComment)
+    await client.query('UPDATE pgagent.pga_schedule SET jschours[13] = true, jscminutes[1] = true')
+    expect(await nextRun(job)).toBe(expected)
+    expect(await timeZone()).toBe('UTC')
+  })
+
+  test.each(['@timezone Asia/Tokio', '@timezone', '@timezone Asia/Tokyo or so', '@timezone +09:00', '@timezone \'; "'])(
+    'that is not understood warns, and the one of the session holds: %s',
+    async (comment) => {
+      const warnings: string[] = []
+      const listen = ({ message }: { message?: string | undefined }) => warnings.push(message ?? '')
+      client.on('notice', listen)
+      const job = await addJob()
+      await addSchedule(job, '2050-05-05 12:00', comment)
+      client.off('notice', listen)
+      expect(warnings).toEqual([`there is no time zone "${comment.slice(10)}"`])
+      expect(await nextRun(job)).toBe('2050-05-05 12:01')
+      expect(await timeZone()).toBe('UTC')
+    },
+  )
+
+  test('holds for the function that other tools call', async () => {
+    const job = await addJob('@timezone Asia/Tokyo')
+    await addSchedule(job, '2050-05-05 00:00')
+    const { rows } = await client.query(
+      `SELECT to_char(pgagent.pga_next_schedule(jscid, jscstart, jscend, jscminutes, array_fill(true, '{24}'), jscweekdays,
+         jscmonthdays, array_fill(false, '{12}')), 'YYYY-MM-DD HH24:MI') AS next,
+         to_char(pgagent.pga_next_schedule(jscid, jscstart, jscend, jscminutes, '{t}', jscweekdays,
+         jscmonthdays, jscmonths), 'YYYY-MM-DD HH24:MI') AS midnight
+       FROM pgagent.pga_schedule`,
+    )
+    expect(rows).toEqual([{ next: '2050-05-05 00:00', midnight: '2050-05-05 15:00' }])
+  })
+})
+
+describe('what cannot happen is found at once, and nothing raises an error', () => {
+  const noon = "jschours[13] = true, jscminutes = array_fill(true, '{1}') || array_fill(false, '{59}')"
+  const aYear = Array.from({ length: 365 }, (_, day) => [
+    new Date(Date.UTC(2050, 4, 5 + day)).toISOString().slice(0, 10),
+    null,
+  ])
+  test.each<[string, string, (string | null)[][], string | RegExp | null]>([
+    ['30 February', `${noon}, jscmonths[2] = true, jscmonthdays[30] = true`, [], null],
+    ['a time that is excepted on every day', noon, [[null, '12:00']], null],
+    ['a start that never comes', "jscstart = 'infinity'", [], null],
+    ['an end before the start', "jscend = '2049-01-01'", [], null],
+    ['a start at the end of time', "jscstart = '294276-12-31 23:59'", [], null],
+    ['bounds without end', `${noon}, jscstart = '-infinity', jscend = 'infinity'`, [], / 12:00$/],
+    [
+      '29 February on a Sunday',
+      `${noon}, jscmonths[2] = true, jscmonthdays[29] = true, jscweekdays[1] = true`,
+      [],
+      '2060-02-29 12:00',
+    ],
+    ['the last day next to others', `${noon}, jscmonthdays[4] = true, jscmonthdays[32] = true`, [], '2050-05-31 12:00'],
+    ['the 31st past short months', `${noon}, jscstart = '2050-06-01', jscmonthdays[31] = true`, [], '2050-07-31 12:00'],
+    [
+      'an empty list',
+      "jscminutes = '{}', jschours = '{}', jscmonths = '{}', jscmonthdays = '{}'",
+      [],
+      '2050-05-05 00:01',
+    ],
+    ['lists with nulls', "jscminutes = array_fill(NULL::bool, '{60}'), jschours[13] = NULL", [], '2050-05-05 00:01'],
+    ['a year of excepted days', 'jscname = jscname', aYear, '2051-05-05 00:00'],
+    ['the same with nothing selected', "jscminutes = array_fill(false, '{60}')", aYear, '2051-05-05 00:01'],
+    ['an exception past the end of time', 'jscname = jscname', [['5000000-01-01', '12:00']], '2050-05-05 00:00'],
+    [
+      'exceptions without end',
+      'jscname = jscname',
+      [
+        ['infinity', null],
+        ['-infinity', '12:00'],
+      ],
+      '2050-05-05 00:00',
+    ],
+    [
+      'exceptions at the end of the day',
+      'jscname = jscname',
+      [
+        ['2050-05-04', '24:00'],
+        [null, '24:00'],
+      ],
+      '2050-05-05 00:00',
+    ],
+    [
+      'an exception with seconds',
+      'jscname = jscname',
+      [
+        [null, '00:00:30'],
+        ['2050-05-05', '00:00:30'],
+      ],
+      '2050-05-05 00:00',
+    ],
+    ['an exception of neither day nor time', 'jscname = jscname', [[null, null]], '2050-05-05 00:00'],
+  ])('%s', async (_, selection, exceptions, expected) => {
+    const job = await addJob()
+    const schedule = await addSchedule(job, '2050-05-05 00:00')
+    await client.query('UPDATE pgagent.pga_job SET jobenabled = false')
+    await client.query(`UPDATE pgagent.pga_schedule SET ${selection}`)
+    await client.query(
+      `INSERT INTO pgagent.pga_exception (jexid, jexscid, jexdate, jextime)
+       SELECT 40000 + n, $1, date, time FROM unnest($2::date[], $3::time[]) WITH ORDINALITY r (date, time, n)`,
+      [schedule, exceptions.map(([date]) => date), exceptions.map(([, time]) => time)],
+    )
+
+    const began = performance.now()
+    await client.query('UPDATE pgagent.pga_job SET jobenabled = true')
+    expect(performance.now() - began).toBeLessThan(1000)
+    const found = await nextRun(job)
+    if (expected instanceof RegExp) expect(found).toMatch(expected)
+    else expect(found).toBe(expected)
+  })
+})
+
+describe('listening agents', () => {
+  let listener: Client
+  let heard: string[] = []
+  beforeAll(async () => {
+    listener = await database.client()
+    listener.on('notification', ({ channel, payload }) => heard.push(`${channel} ${payload}`))
+    await listener.query('LISTEN escapement')
+  })
+
+  test.each([
+    [
+      'a job that gets a schedule',
+      '',
+      "INSERT INTO pgagent.pga_schedule (jscjobid, jscname) SELECT jobid, 's' FROM pgagent.pga_job",
+      1,
+    ],
+    ['a job that is run now', '', 'UPDATE pgagent.pga_job SET jobnextrun = now()', 1],
+    [
+      'a job that is inserted with a next run',
+      '',
+      "INSERT INTO pgagent.pga_job (jobjclid, jobname, jobnextrun) VALUES (1, 'new', now())",
+      1,
+    ],
+    [
+      'a job that is enabled',
+      'UPDATE pgagent.pga_job SET jobenabled = false',
+      'UPDATE pgagent.pga_job SET jobenabled = true, jobnextrun = now()',
+      1,
+    ],
+    [
+      'a job that is free again',
+      'UPDATE pgagent.pga_job SET jobnextrun = now(), jobagentid = 1',
+      'UPDATE pgagent.pga_job SET jobagentid = NULL',
+      1,
+    ],
+    [
+      'a job for another host',
+      'UPDATE pgagent.pga_job SET jobnextrun = now()',
+      "UPDATE pgagent.pga_job SET jobhostagent = 'beta'",
+      1,
+    ],
+    [
+      'many jobs at once, in one word',
+      'INSERT INTO pgagent.pga_job (jobjclid, jobname) SELECT 1, n FROM generate_series(1, 100) n',
+      'UPDATE pgagent.pga_job SET jobnextrun = now()',
+      1,
+    ],
+    [
+      'not a job that is claimed',
+      'UPDATE pgagent.pga_job SET jobnextrun = now()',
+      'UPDATE pgagent.pga_job SET jobagentid = 1, joblastrun = now()',
+      0,
+    ],
+    [
+      'not a job that is renamed',
+      'UPDATE pgagent.pga_job SET jobnextrun = now()',
+      "UPDATE pgagent.pga_job SET jobname = 'renamed'",
+      0,
+    ],
+    ['not a job without a next run', '', 'UPDATE pgagent.pga_job SET jobnextrun = NULL', 0],
+    [
+      'not a job that is disabled',
+      'UPDATE pgagent.pga_job SET jobnextrun = now()',
+      'UPDATE pgagent.pga_job SET jobenabled = false',
+      0,
+    ],
+  ])('hear of %s', async (_, given, when, times) => {
+    await addJob()
+    await client.query(
+      'INSERT INTO pgagent.pga_jobagent VALUES (1) ON CONFLICT DO NOTHING'.replace('(1)', "(1, now(), 'alpha')"),
+    )
+    await client.query(given)
+    await client.query("NOTIFY escapement, 'given'")
+    heard = []
+    await client.query(when)
+    await client.query("NOTIFY escapement, 'end'")
+    await until(() => heard.at(-1) === 'escapement end', { what: 'the end of what is said' })
+    const said = heard.slice(heard.indexOf('escapement given') + 1, -1)
+    expect(said).toEqual(Array.from({ length: times }, () => 'escapement nudge'))
+  })
+})
+
+describe('pgAdmin', () => {
+  test('finds the job it has just created by the transaction of its row', async () => {
+    await addJob()
+    const other = await addJob()
+    await addSchedule(other, '2050-01-01 00:00')
+    await client.query('BEGIN')
+    await client.query(`DO $$
+      DECLARE jid integer; scid integer;
+      BEGIN
+        INSERT INTO pgagent.pga_job (jobjclid, jobname, jobdesc, jobhostagent, jobenabled)
+        VALUES (1::integer, 'mine'::text, '@timezone Europe/Berlin'::text, ''::text, true) RETURNING jobid INTO jid;
+        INSERT INTO pgagent.pga_jobstep (jstjobid, jstname, jstenabled, jstkind, jstconnstr, jstdbname, jstonerror, jstcode, jstdesc)
+        VALUES (jid, 'step'::text, true, 's'::character(1), ''::text, 'postgres'::name, 'f'::character(1), 'SELECT 1'::text, ''::text);
+        INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscdesc, jscenabled, jscstart, jscend)
+        VALUES (jid, 'schedule'::text, '@timezone Asia/Tokyo'::text, true,
+          '2050-01-01 00:00:00+00'::timestamp with time zone, '2050-01-30 00:00:00+00'::timestamp with time zone)
+        RETURNING jscid INTO scid;
+        INSERT INTO pgagent.pga_exception (jexscid, jexdate, jextime)
+        VALUES (scid, to_date('2050-01-01', 'YYYY-MM-DD')::date, NULL::time without time zone);
+      END $$`)
+    const { rows } = await client.query(
+      'SELECT jobname FROM pgagent.pga_job WHERE xmin::text = (txid_current() % (2^32)::bigint)::text',
+    )
+    await client.query('END')
+    expect(rows).toEqual([{ jobname: 'mine' }])
+    expect(
+      (await client.query("SELECT FROM pgagent.pga_job WHERE jobname = 'mine' AND jobnextrun IS NOT NULL")).rowCount,
+    ).toBe(1)
+  })
+
+  test('finds the schedule it has just created in the same way', async () => {
+    const job = await addJob('@timezone Asia/Tokio')
+    await addSchedule(job, '2050-01-01 00:00')
+    await client.query('BEGIN')
+    await client.query(`DO $$ DECLARE scid integer; BEGIN
+      INSERT INTO pgagent.pga_schedule (jscjobid, jscname) VALUES (${job}, 'mine') RETURNING jscid INTO scid;
+      INSERT INTO pgagent.pga_exception (jexscid, jexdate, jextime) VALUES (scid, NULL, '12:00');
+    END $$`)
+    const { rows } = await client.query(
+      'SELECT jscname FROM pgagent.pga_schedule WHERE xmin::text = (txid_current() % (2^32)::bigint)::text',
+    )
+    await client.query('END')
+    expect(rows).toEqual([{ jscname: 'mine' }])
+  })
+
+  test('may except the same moment in two schedules', async () => {
+    const job = await addJob()
+    for (const schedule of [await addSchedule(job, '2050-01-01'), await addSchedule(job, '2050-01-01')]) {
+      await client.query(
+        "INSERT INTO pgagent.pga_exception (jexscid, jexdate, jextime) VALUES ($1, '2050-01-01', '00:00')",
+        [schedule],
+      )
+    }
+    expect((await client.query('SELECT FROM pgagent.pga_exception')).rowCount).toBe(2)
+  })
+})
+
+async function addJob(comment = ''): Promise<number> {
+  const { rows } = await client.query(
+    "INSERT INTO pgagent.pga_job (jobjclid, jobname, jobdesc) VALUES (1, 'job', $1) RETURNING jobid",
+    [comment],
+  )
+  return rows[0].jobid
+}
+
+/** Adds a schedule for every minute, or, once something is selected, for less. */
+async function addSchedule(job: number, start: string, comment = ''): Promise<number> {
+  const minutes = comment === '' ? "array_fill(true, '{60}')" : 'DEFAULT'
+  const { rows } = await client.query(
+    `INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscdesc, jscstart, jscminutes)
+     VALUES ($1, 's', $2, $3, ${minutes}) RETURNING jscid`,
+    [job, comment, start],
+  )
+  return rows[0].jscid
+}
+
+async function nextRun(job: number): Promise<string | null> {
+  const { rows } = await client.query(
+    "SELECT to_char(jobnextrun, 'YYYY-MM-DD HH24:MI') AS next FROM pgagent.pga_job WHERE jobid = $1",
+    [job],
+  )
+  return rows[0].next
+}
+
+async function timeZone(): Promise<string> {
+  const { rows } = await client.query("SELECT current_setting('TimeZone') AS zone")
+  return rows[0].zone
+}
