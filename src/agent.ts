@@ -8,7 +8,7 @@ import { makeHttpExecutor } from './executors/http.ts'
 import { makeShellExecutor } from './executors/shell.ts'
 import { makeSqlExecutor } from './executors/sql.ts'
 import { type LogLine, logTransitions, logWriter } from './log.ts'
-import { type Transition, transitions } from './machines/transition.ts'
+import type { Transition } from './machines/transition.ts'
 import { postgresStore } from './store/postgres.ts'
 import { Store } from './store/store.ts'
 import { version } from './version.ts'
@@ -35,10 +35,10 @@ export async function runAgent(config: AgentConfig, observe?: (transition: Trans
     ...config,
     services,
     clock: systemClock,
-    inspect: transitions((transition) => {
+    observe: (transition) => {
       log(transition)
       observe?.(transition)
-    }),
+    },
     failed,
   })
   const stopped = new Promise<number>((resolve) => {

@@ -71,10 +71,12 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
     const { context } = snapshot
     const fact = event as AgentEvent
     if (fact.type === 'trouble') logTrouble(fact.reason)
+    if (fact.type === 'stop') logStopAsked(context)
     if (fact.type === 'sessionLost' && to.startsWith('reconnecting')) {
       unreached = fact.reason
       write(warning(`the session with the database is lost: ${fact.reason}${runsGoOn(context.running)}`))
     }
+    if ('output' in event) logAnswer(event, context)
     if (from === to) return
     if (from === undefined) write(debug(`host ${context.host} starts, at most ${context.runsMax} runs at a time`))
     if (to.endsWith('.backingOff') && context.problem !== undefined && context.problem !== unreached) {
@@ -85,19 +87,24 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
         ),
       )
     }
-    if (from === 'serving.checking' && 'output' in event) logFacts(event.output as Facts)
-    if (from === 'serving.claiming' && unreached !== undefined) {
-      unreached = undefined
-      write({ level: 0, severity: 'INFO', text: 'the database is served again' })
+    if (to === 'stopped') logStop(context)
+  }
+
+  function logAnswer({ type, output }: { type: string; output?: unknown }, context: AgentNumbers): void {
+    switch (type) {
+      case 'xstate.done.actor.checkSchema':
+        return logFacts(output as Facts)
+      case 'xstate.done.actor.rescueOrphans':
+        return logRescues(output as readonly Rescue[])
+      case 'xstate.done.actor.claimDue':
+        return logClaim(output as Claim, context)
     }
-    if (from === 'serving.rescuing' && 'output' in event) logRescues(event.output as readonly Rescue[])
-    if (from === 'serving.claiming' && 'output' in event) logClaim(event.output as Claim, context)
-    if (to === 'serving.draining') {
-      const text = `asked to stop: ${context.running} running, which may take another ${formatDuration(context.drainMs)}`
-      write(context.running === 0 ? info('asked to stop') : info(text))
-    }
-    if (to === 'serving.aborting') write(warning(`aborting ${context.running} runs, since the agent is to stop`))
-    if (to === 'stopped') logStop(context.problem)
+  }
+
+  function logStopAsked({ running, stopsAsked, drainMs }: AgentNumbers): void {
+    if (stopsAsked > 1 && running > 0) return write(warning(`aborting ${running} running, since the agent is to stop`))
+    const mayTake = running === 0 ? '' : `: ${running} running, which may take another ${formatDuration(drainMs)}`
+    if (stopsAsked === 1) write(info(`asked to stop${mayTake}`))
   }
 
   /** What is tried again every few seconds is not worth a line each time. */
@@ -120,16 +127,19 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
     }
   }
 
-  function logClaim({ runs, heldBack }: Claim, { running, runsMax }: { running: number; runsMax: number }): void {
+  function logClaim({ runs, heldBack }: Claim, { running, runsMax }: AgentNumbers): void {
+    if (unreached !== undefined) write({ level: 0, severity: 'INFO', text: 'the database is served again' })
+    unreached = undefined
     if (runs.length > 0) write(debug(`claimed ${runs.length} due, ${running} running`))
     const isCrowded = heldBack && running >= runsMax
     if (isCrowded && !crowded) write(warning(`jobs are due but must wait: all ${runsMax} slots are taken (--max-runs)`))
     crowded = isCrowded
   }
 
-  function logStop(problem: string | undefined): void {
-    if (problem === undefined) write(info('stopped'))
-    else write({ level: 0, severity: 'ERROR', text: problem })
+  function logStop({ problem, running }: { problem: string | undefined; running: number }): void {
+    if (problem === undefined) return write(info('stopped'))
+    const unlogged = running === 0 ? '' : `stopped with ${running} running, whose end could not be logged: `
+    write({ level: 0, severity: 'ERROR', text: `${unlogged}${problem}` })
   }
 
   function jobLines({ actor, from, to, snapshot }: Extract<Transition, { machine: 'job' }>): void {
@@ -168,6 +178,13 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
     const matters = result.outcome !== 'succeeded' && step.onError === 'fail'
     write({ ...(result.outcome === 'succeeded' ? debug(text) : matters ? warning(text) : info(text)), about })
   }
+}
+
+type AgentNumbers = {
+  readonly running: number
+  readonly runsMax: number
+  readonly stopsAsked: number
+  readonly drainMs: number
 }
 
 type Facts = { type: string; installed: boolean; server: string; timeZone: string }

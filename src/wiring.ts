@@ -1,5 +1,5 @@
 import { Cause, type Context, Effect, Exit, Fiber, Stream } from 'effect'
-import { type Actor, createActor, type EventObject, type InspectionEvent, type NonReducibleUnknown } from 'xstate'
+import { type Actor, createActor, type EventObject, type NonReducibleUnknown } from 'xstate'
 import type { Clock } from './clock.ts'
 import { nextRun } from './domain/next-run.ts'
 import { Output } from './domain/output.ts'
@@ -10,6 +10,7 @@ import { type FinishInput, jobMachine } from './machines/job.machine.ts'
 import { type PortLogic, type PortWork, portLogic } from './machines/port.ts'
 import { Runs } from './machines/runs.ts'
 import { type AttemptInput, type EndAttemptInput, stepMachine } from './machines/step.machine.ts'
+import { observed, type Transition } from './machines/transition.ts'
 import { type SessionLost, Store } from './store/store.ts'
 
 type Services = Store | Executors
@@ -20,8 +21,8 @@ export type AgentOptions = AgentInput & {
   readonly clock: Clock
   /** The most UTF-8 bytes of one attempt's output that are kept. */
   readonly outputBytesMax: number
-  /** Told of everything that happens in the agent's and its runs' machines. */
-  readonly inspect: (event: InspectionEvent) => void
+  /** Told of every transition of the agent's machine and those of its runs. */
+  readonly observe: (transition: Transition) => void
   /** Told of a bug, which the agent cannot survive. */
   readonly failed: (bug: unknown) => void
 }
@@ -35,7 +36,7 @@ export type Agent = {
 
 /** Plugs services into machines, and makes an agent of them. */
 export function createAgent(options: AgentOptions): Agent {
-  const { services, clock, inspect, failed, outputBytesMax, ...input } = options
+  const { services, clock, observe, failed, outputBytesMax, ...input } = options
   const { fromEffect, executing, interruptAll } = ports(services, outputBytesMax)
 
   const step = stepMachine.provide({
@@ -45,10 +46,10 @@ export function createAgent(options: AgentOptions): Agent {
       endAttempt: fromEffect(endAttempt),
     },
   })
-  const job = jobMachine.provide({ actors: { step, finishRun: fromEffect(finishRun) } })
+  const job = jobMachine.provide({ actors: { step: observed(step, observe), finishRun: fromEffect(finishRun) } })
   const runs = new Runs(
-    job,
-    { clock, inspect },
+    observed(job, observe),
+    { clock },
     { finished: (runId) => agent.send({ type: 'runFinished', runId }), failed },
   )
 
@@ -69,7 +70,7 @@ export function createAgent(options: AgentOptions): Agent {
       deregister: fromEffect(() => Store.use((store) => store.deregister).pipe(Effect.ignore)),
     },
   })
-  const agent = createActor(machine, { input, clock, inspect, id: `agent-${input.host}` })
+  const agent = createActor(observed(machine, observe), { input, clock, id: `agent-${input.host}` })
   agent.on('startRuns', ({ runs: claimed }) => {
     for (const run of claimed) runs.start(run)
   })
@@ -105,11 +106,7 @@ const checkSchema = () =>
 
 const register = (runs: Runs) =>
   whileInSession(
-    Store.use((store) => store.register(runs.ids)).pipe(
-      Effect.map(({ lostRuns }) => {
-        runs.disown(lostRuns)
-      }),
-    ),
+    Store.use((store) => store.register(runs.ids)).pipe(Effect.map(({ lostRuns }) => runs.disown(lostRuns))),
   )
 
 const beginAttempt = ({ run, step }: AttemptInput) =>

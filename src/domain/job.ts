@@ -91,6 +91,8 @@ export type Claim = {
   readonly heldBack: boolean
   /** Whether there are agents that are gone without having signed off. */
   readonly orphans: boolean
+  /** Whether other agents run something, and so might leave it behind. */
+  readonly othersRun: boolean
 }
 
 /** A run that was ended for an agent that is gone. `runId` is undefined where a claim had no open run. */

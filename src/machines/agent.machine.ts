@@ -33,7 +33,7 @@ export type AgentInput = {
   readonly host: string
   /** The most runs at one time. */
   readonly runsMax: number
-  /** The longest wait between two looks for due jobs. */
+  /** The longest wait between two looks for due jobs, unless changes are announced and nobody else runs anything. */
   readonly pollMs: number
   /** The longest wait between two tries to reach the server. */
   readonly reconnectMsMax: number
@@ -53,6 +53,8 @@ type AgentContext = AgentInput & {
   /** Whether something asked for a look while none could be taken. */
   readonly nudged: boolean
   readonly nextLookMs: number
+  /** Whether the database announces what people change, so that nobody need look for it. */
+  readonly announced: boolean
   /** Whether the last look saw agents that are gone without having signed off. */
   readonly orphans: boolean
   /** What keeps the agent from its database at the moment. */
@@ -106,6 +108,7 @@ export const agentMachine = setup({
     })),
     takeProblem: assign((_, reason: string | undefined) => ({ problem: reason })),
     forgetProblem: assign({ problem: undefined }),
+    takeFacts: assign((_, checked: Checked) => ({ announced: checked.type === 'fits' && checked.installed })),
     takeClaim: assign(({ context }, claim: Claim) => ({
       running: context.running + claim.runs.length,
       triesFailed: 0,
@@ -130,6 +133,7 @@ export const agentMachine = setup({
     stopsAsked: 0,
     nudged: false,
     nextLookMs: 0,
+    announced: false,
     orphans: false,
     problem: undefined,
   }),
@@ -149,6 +153,7 @@ export const agentMachine = setup({
       states: {
         trying: {
           invoke: {
+            id: 'connect',
             src: 'connect',
             onDone: [
               {
@@ -183,9 +188,14 @@ export const agentMachine = setup({
       states: {
         checking: {
           invoke: {
+            id: 'checkSchema',
             src: 'checkSchema',
             onDone: [
-              { guard: { type: 'fits', params: ({ event }) => event.output }, target: 'registering' },
+              {
+                guard: { type: 'fits', params: ({ event }) => event.output },
+                target: 'registering',
+                actions: { type: 'takeFacts', params: ({ event }) => event.output },
+              },
               {
                 target: '#agent.stopped',
                 actions: { type: 'takeProblem', params: ({ event }) => reasonOf(event.output) },
@@ -195,11 +205,11 @@ export const agentMachine = setup({
         },
         registering: {
           description: 'After a lost session, the runs that are still ours are taken over.',
-          invoke: { src: 'register', onDone: 'rescuing' },
+          invoke: { id: 'register', src: 'register', onDone: 'rescuing' },
         },
         rescuing: {
           description: 'Runs of agents that are gone are ended, and their jobs freed.',
-          invoke: { src: 'rescueOrphans', onDone: 'choosing' },
+          invoke: { id: 'rescueOrphans', src: 'rescueOrphans', onDone: 'choosing' },
         },
         choosing: {
           always: [
@@ -211,6 +221,7 @@ export const agentMachine = setup({
         claiming: {
           entry: 'forgetNudge',
           invoke: {
+            id: 'claimDue',
             src: 'claimDue',
             input: ({ context }) => ({ slots: context.runsMax - context.running }),
             onDone: {
@@ -228,7 +239,13 @@ export const agentMachine = setup({
             { guard: 'isStopping', target: 'draining' },
             { guard: 'isNudged', target: 'claiming' },
           ],
-          after: { nextLook: [{ guard: 'sawOrphans', target: 'rescuing' }, { target: 'choosing' }] },
+          after: {
+            nextLook: [
+              { guard: 'sawOrphans', target: 'rescuing' },
+              { guard: 'hasSlot', target: 'claiming' },
+              { target: 'waiting', reenter: true },
+            ],
+          },
         },
         draining: {
           description: 'Nothing new is claimed. What runs may end, until the drain timeout or a second stop.',
@@ -243,7 +260,7 @@ export const agentMachine = setup({
           always: { guard: 'isIdle', target: 'deregistering' },
         },
         deregistering: {
-          invoke: { src: 'deregister', onDone: '#agent.stopped' },
+          invoke: { id: 'deregister', src: 'deregister', onDone: '#agent.stopped' },
         },
       },
     },
@@ -257,6 +274,7 @@ export const agentMachine = setup({
       states: {
         trying: {
           invoke: {
+            id: 'connect',
             src: 'connect',
             onDone: [
               {
@@ -283,11 +301,17 @@ function hasSlot({ running, runsMax }: AgentContext): boolean {
   return running < runsMax
 }
 
+/**
+ * The wait between two looks where every change is announced, and nobody else runs anything that may be left behind:
+ * whatever another agent can claim falls due for this one too, which then looks, and sees.
+ */
+const idleLookMs = 30_000
+
 /** Jobs whose rows somebody holds locked, and agents that are gone, are looked at again soon, but not at once. */
-function nextLookMs(context: AgentContext, { runs, nextDueInMs, heldBack, orphans }: Claim): number {
+function nextLookMs(context: AgentContext, { runs, nextDueInMs, heldBack, orphans, othersRun }: Claim): number {
   const slotsLeft = context.runsMax - context.running - runs.length
   return Math.min(
-    context.pollMs,
+    context.announced && !othersRun ? Math.max(context.pollMs, idleLookMs) : context.pollMs,
     nextDueInMs === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(nextDueInMs)),
     heldBack && slotsLeft > 0 ? 100 : Number.POSITIVE_INFINITY,
     orphans ? 1_000 : Number.POSITIVE_INFINITY,

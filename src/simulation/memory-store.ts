@@ -64,6 +64,8 @@ export class MemoryDatabase {
   readonly sessions = new Map<number, Session>()
   /** Whether agents can reach it; `takeAway` also ends their sessions. */
   reachable = true
+  /** Whether agents are told of changes, as by the triggers of our own schema. */
+  announces = true
   /** Why an agent cannot serve it, or undefined. */
   refusal: string | undefined
 
@@ -159,6 +161,7 @@ export class MemoryDatabase {
   }
 
   #announce(): void {
+    if (!this.announces) return
     for (const session of this.sessions.values()) session.tell({ type: 'nudge' })
   }
 
@@ -171,6 +174,8 @@ export type MemoryStore = {
   readonly store: Context.Service.Shape<typeof Store>
   /** Ends the agent's session without the agent being told, as when its process is gone. */
   readonly vanish: () => void
+  /** Ends the agent's session, and keeps the agent out for so long. */
+  readonly cutOff: (durationMs: number) => void
 }
 
 /** One agent's view of a database in memory. */
@@ -179,10 +184,11 @@ export function memoryStore(database: MemoryDatabase, host: string): MemoryStore
   const heldUnder = new Set<number>()
   let session: (Session & { readonly commands: Queue.Queue<Command, Cause.Done> }) | undefined
   let registeredAs: number | undefined
+  let reachableFrom = Number.NEGATIVE_INFINITY
 
-  function openSession(): void {
+  const openSession = Effect.gen(function* () {
     const pid = database.nextPid()
-    const commands = Effect.runSync(Queue.unbounded<Command, Cause.Done>())
+    const commands = yield* Queue.unbounded<Command, Cause.Done>()
     const tell = (command: Command) => Queue.offerUnsafe(commands, command)
     const lose = (reason: string) => {
       database.sessions.delete(pid)
@@ -194,7 +200,7 @@ export function memoryStore(database: MemoryDatabase, host: string): MemoryStore
     session = { pid, host, tell, lose, commands }
     lastCommands = commands
     database.sessions.set(pid, session)
-  }
+  })
   let lastCommands: Queue.Queue<Command, Cause.Done> | undefined
 
   /** Does something in the session, all at once, as one statement would. */
@@ -223,14 +229,14 @@ export function memoryStore(database: MemoryDatabase, host: string): MemoryStore
 
   const store = Store.of({
     connect: Effect.suspend(() => {
-      if (!database.reachable) return Effect.fail(new Unreachable({ message: 'the server is away' }))
-      if (session === undefined) openSession()
-      return Effect.void
+      if (!database.reachable || database.now() < reachableFrom)
+        return Effect.fail(new Unreachable({ message: 'the server is away' }))
+      return session === undefined ? openSession : Effect.void
     }),
 
     checkSchema: inSession(() =>
       database.refusal === undefined
-        ? { installed: true, server: 'memory', timeZone: 'UTC' }
+        ? { installed: database.announces, server: 'memory', timeZone: 'UTC' }
         : Effect.fail(new Refused({ message: database.refusal })),
     ),
 
@@ -302,6 +308,7 @@ export function memoryStore(database: MemoryDatabase, host: string): MemoryStore
           nextDueInMs: later.length === 0 ? undefined : Math.min(...later) - now,
           heldBack: due.length > runs.length,
           orphans: deadAgents(pid).length > 0,
+          othersRun: [...database.jobs.values()].some(({ claimedBy }) => claimedBy !== undefined && claimedBy !== pid),
         }
       }),
 
@@ -371,6 +378,10 @@ export function memoryStore(database: MemoryDatabase, host: string): MemoryStore
     store,
     vanish: () => {
       if (session !== undefined) database.sessions.delete(session.pid)
+    },
+    cutOff: (durationMs) => {
+      reachableFrom = database.now() + durationMs
+      session?.lose('the network is down')
     },
   }
 

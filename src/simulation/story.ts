@@ -1,4 +1,4 @@
-import type { AttemptResult, Claim, Run } from '../domain/job.ts'
+import type { AttemptResult, Claim, Rescue, Run } from '../domain/job.ts'
 import type { Transition } from '../machines/transition.ts'
 
 /** The history of a simulated world as text, a line for each thing that a reader of a story cares about. */
@@ -35,34 +35,45 @@ function tellingLines(host: string, transition: Transition): readonly string[] {
   }
 }
 
-function agentLines(host: string, transition: Extract<Transition, { machine: 'agent' }>): readonly string[] {
-  const { from, to, event, snapshot } = transition
+type AgentTransition = Extract<Transition, { machine: 'agent' }>
+
+function agentLines(host: string, transition: AgentTransition): readonly string[] {
+  return [...eventLines(host, transition), ...stateLines(host, transition)]
+}
+
+function eventLines(host: string, { event, snapshot }: AgentTransition): readonly string[] {
+  const { running, stopsAsked } = snapshot.context
+  const output: unknown = 'output' in event ? event.output : undefined
+  switch (event.type) {
+    case 'stop':
+      if (stopsAsked === 1) return [`${host} is asked to stop, ${running} running`]
+      return running > 0 ? [`${host} aborts what runs`] : []
+    case 'xstate.done.actor.claimDue':
+      return (output as Claim).runs.map((run) => `${host} claims ${run.job.name}: run ${run.id}`)
+    case 'xstate.done.actor.rescueOrphans':
+      return (output as readonly Rescue[]).map(
+        ({ jobName, runId }) => `${host} rescues ${jobName}: run ${runId ?? 'none'} aborted`,
+      )
+    default:
+      return []
+  }
+}
+
+function stateLines(host: string, { from, to, snapshot }: AgentTransition): readonly string[] {
   if (from === to) return []
-  const { problem, running } = snapshot.context
+  const { problem, triesFailed } = snapshot.context
   switch (to) {
     case 'connecting.trying':
       return from === undefined ? [`${host} starts`] : []
     case 'connecting.backingOff':
-      return snapshot.context.triesFailed === 1 ? [`${host} cannot connect: ${problem}`] : []
-    case 'reconnecting.trying':
+      return triesFailed === 1 ? [`${host} cannot connect: ${problem}`] : []
+    case 'reconnecting.backingOff':
       return from?.startsWith('serving') === true ? [`${host} loses its session: ${problem}`] : []
-    case 'serving.draining':
-      return [`${host} is asked to stop, ${running} running`]
-    case 'serving.aborting':
-      return [`${host} aborts what runs`]
     case 'stopped':
       return [problem === undefined ? `${host} stops` : `${host} stops: ${problem}`]
+    default:
+      return []
   }
-  if (from === 'serving.rescuing') return rescueLines(host, event)
-  if (from === 'serving.claiming' && 'output' in event) {
-    return (event.output as Claim).runs.map((run) => `${host} claims ${run.job.name}: run ${run.id}`)
-  }
-  return []
-}
-
-function rescueLines(host: string, event: object): readonly string[] {
-  const rescues = 'output' in event ? (event.output as readonly { jobName: string; runId: number | undefined }[]) : []
-  return rescues.map(({ jobName, runId }) => `${host} rescues ${jobName}: run ${runId ?? 'none'} aborted`)
 }
 
 function jobLines({ from, to, snapshot }: Extract<Transition, { machine: 'job' }>): readonly string[] {

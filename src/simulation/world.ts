@@ -1,14 +1,13 @@
-import { Context, Effect } from 'effect'
-import type { InspectionEvent } from 'xstate'
+import { Context, Duration, Effect } from 'effect'
 import type { Job, OnError, Step, StepKind } from '../domain/job.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import { defaultBackoff } from '../domain/settings.ts'
 import { Executors } from '../executors/executors.ts'
 import type { AgentInput } from '../machines/agent.machine.ts'
-import { transitions } from '../machines/transition.ts'
+import type { Transition } from '../machines/transition.ts'
 import { Store } from '../store/store.ts'
 import { type Agent, createAgent } from '../wiring.ts'
-import { MemoryDatabase, memoryStore } from './memory-store.ts'
+import { MemoryDatabase, type MemoryStore, memoryStore } from './memory-store.ts'
 import { type Behaviour, simulatedExecutor } from './simulated-executor.ts'
 import { Story } from './story.ts'
 import { VirtualTime } from './virtual-time.ts'
@@ -39,6 +38,7 @@ export class World {
   readonly time: VirtualTime
   readonly database: MemoryDatabase
   readonly #story: Story
+  readonly #trace: string[] = []
   readonly #behaviours = new Map<number, Behaviour>()
   readonly #jobIds = new Map<string, number>()
   readonly #context: Context.Context<never>
@@ -63,8 +63,7 @@ export class World {
   /** Starts an agent. */
   agent(host: string, options: Partial<AgentInput> = {}): AgentInWorld {
     const executor = simulatedExecutor((stepId) => this.#behaviourOf(stepId))
-    const observeStory = transitions((transition) => this.#story.observe(host, transition))
-    const { store, vanish } = memoryStore(this.database, host)
+    const { store, vanish, cutOff } = memoryStore(this.database, host)
     const agent = createAgent({
       host,
       runsMax: 50,
@@ -78,13 +77,16 @@ export class World {
         Context.add(Executors, { sql: executor, shell: executor, http: executor }),
       ),
       clock: this.time.clock,
-      inspect: (event: InspectionEvent) => observeStory(event),
+      observe: (transition) => {
+        this.#story.observe(host, transition)
+        this.#trace.push(this.#traceLine(host, transition))
+      },
       failed: (bug) => {
         throw bug
       },
     })
     agent.actor.start()
-    return new AgentInWorld(agent, vanish, this.#context)
+    return new AgentInWorld({ agent, vanish, cutOff, context: this.#context })
   }
 
   /** Lets time pass up to the moment, given as `HH:MM:SS` of the current day, or as a whole date and time. */
@@ -103,9 +105,42 @@ export class World {
     return id
   }
 
+  /** Makes an enabled job due now. */
+  runNow(jobName: string): void {
+    this.tell(`somebody runs ${jobName} now`)
+    this.database.runNow(this.idOf(jobName))
+  }
+
+  /** Asks whichever agent runs the job to abort its run. */
+  abort(jobName: string): void {
+    this.tell(`somebody aborts ${jobName}`)
+    this.database.abort(this.idOf(jobName))
+  }
+
+  /** Ends all sessions, and lets nobody in until `databaseBack`. */
+  databaseAway(reason: string): void {
+    this.tell(`the database goes away: ${reason}`)
+    this.database.takeAway(reason)
+  }
+
+  databaseBack(): void {
+    this.tell('the database is back')
+    this.database.bringBack()
+  }
+
+  /** Every transition of every machine: when, whose, on what, and where that led. */
+  get trace(): readonly string[] {
+    return this.#trace
+  }
+
   /** Says in the story what somebody does, before it is done. */
   tell(line: string): void {
     this.#story.tell(line)
+  }
+
+  #traceLine(host: string, { machine, snapshot, event, from, to }: Transition): string {
+    const whose = machine === 'agent' ? host : `${host} run ${snapshot.context.run.id}`
+    return `${this.time.nowMs} ${whose} ${machine}: ${from ?? ''} --${event.type}--> ${to}`
   }
 
   #define(id: number, name: string, { steps = [{ name: 'step' }], schedules = [], timeZone = 'UTC' }: JobInStory): Job {
@@ -152,24 +187,30 @@ export class World {
 
 /** An agent in a story, to whom things happen. */
 export class AgentInWorld {
-  readonly #agent: Agent
-  readonly #vanish: () => void
-  readonly #context: Context.Context<never>
+  readonly #parts: AgentParts
 
-  constructor(agent: Agent, vanish: () => void, context: Context.Context<never>) {
-    this.#agent = agent
-    this.#vanish = vanish
-    this.#context = context
+  constructor(parts: AgentParts) {
+    this.#parts = parts
   }
 
   /** Asks it to stop, as SIGTERM does. */
   stop(): void {
-    this.#agent.actor.send({ type: 'stop' })
+    this.#parts.agent.actor.send({ type: 'stop' })
   }
 
   /** Ends it without a word, as `kill -9` does. */
   crash(): void {
-    this.#vanish()
-    Effect.runForkWith(this.#context)(this.#agent.abandon)
+    this.#parts.vanish()
+    Effect.runForkWith(this.#parts.context)(this.#parts.agent.abandon)
   }
+
+  /** Ends its session, and lets it not in again for so long. */
+  cutOff(duration: Duration.Input): void {
+    this.#parts.cutOff(Duration.toMillis(Duration.fromInputUnsafe(duration)))
+  }
+}
+
+type AgentParts = Pick<MemoryStore, 'vanish' | 'cutOff'> & {
+  readonly agent: Agent
+  readonly context: Context.Context<never>
 }

@@ -211,6 +211,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
         nextDueInMs: row.next_due === null ? undefined : Number(row.next_due) - row.now,
         heldBack: row.held_back,
         orphans: row.orphans,
+        othersRun: row.others_run,
       }
     }).pipe(
       Effect.catchTag('ServerError', ({ message }) =>
@@ -219,6 +220,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
           nextDueInMs: undefined,
           heldBack: false,
           orphans: false,
+          othersRun: true,
         }),
       ),
     )
@@ -383,6 +385,7 @@ type ClaimRow = {
   readonly next_due: number | null
   readonly held_back: boolean
   readonly orphans: boolean
+  readonly others_run: boolean
   readonly time_zone: string
   readonly now: number
 }
