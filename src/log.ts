@@ -59,11 +59,14 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
   return (transition) => {
     switch (transition.machine) {
       case 'agent':
-        return agentLines(transition)
+        agentLines(transition)
+        break
       case 'job':
-        return jobLines(transition)
+        jobLines(transition)
+        break
       case 'step':
-        return stepLines(transition)
+        stepLines(transition)
+        break
     }
   }
 
@@ -93,16 +96,19 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
   function logAnswer({ type, output }: { type: string; output?: unknown }, context: AgentNumbers): void {
     switch (type) {
       case 'xstate.done.actor.checkSchema':
-        return logFacts(output as Facts)
+        logFacts(output as Facts)
+        break
       case 'xstate.done.actor.rescueOrphans':
-        return logRescues(output as readonly Rescue[])
+        logRescues(output as readonly Rescue[])
+        break
       case 'xstate.done.actor.claimDue':
-        return logClaim(output as Claim, context)
+        logClaim(output as Claim, context)
+        break
     }
   }
 
   function logStopAsked({ running, stopsAsked, drainMs }: AgentNumbers): void {
-    if (stopsAsked > 1 && running > 0) return write(warning(`aborting ${running} running, since the agent is to stop`))
+    if (stopsAsked > 1 && running > 0) write(warning(`aborting ${running} running, since the agent is to stop`))
     const mayTake = running === 0 ? '' : `: ${running} running, which may take another ${formatDuration(drainMs)}`
     if (stopsAsked === 1) write(info(`asked to stop${mayTake}`))
   }
@@ -137,9 +143,8 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
   }
 
   function logStop({ problem, running }: { problem: string | undefined; running: number }): void {
-    if (problem === undefined) return write(info('stopped'))
     const unlogged = running === 0 ? '' : `stopped with ${running} running, whose end could not be logged: `
-    write({ level: 0, severity: 'ERROR', text: `${unlogged}${problem}` })
+    write(problem === undefined ? info('stopped') : { level: 0, severity: 'ERROR', text: `${unlogged}${problem}` })
   }
 
   function jobLines({ actor, from, to, snapshot }: Extract<Transition, { machine: 'job' }>): void {

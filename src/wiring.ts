@@ -153,7 +153,7 @@ function ports(services: Context.Context<Services>, outputBytesMax: number) {
     effect: (input: Input, tell: (event: EventObject) => void) => Effect.Effect<Output, never, Services>,
   ): PortLogic<Output, Input> {
     return portLogic((input, { done, failed, tell }) =>
-      observed(fork(effect(input, tell)), (exit) =>
+      workOf(fork(effect(input, tell)), (exit) =>
         Exit.isSuccess(exit) ? done(exit.value) : failed(Cause.squash(exit.cause)),
       ),
     )
@@ -164,7 +164,7 @@ function ports(services: Context.Context<Services>, outputBytesMax: number) {
     const output = new Output(outputBytesMax)
     const attempt = { jobId: run.job.id, jobName: run.job.name, runId: run.id, number, output }
     const effect = Effect.flatMap(Executors, (executors) => execute(executors, run.job, step, attempt))
-    return observed(fork(effect), (exit) => {
+    return workOf(fork(effect), (exit) => {
       if (Exit.isSuccess(exit)) done({ ...exit.value, output: output.toString() })
       else if (Cause.hasInterruptsOnly(exit.cause))
         done({ outcome: 'interrupted', code: -1, output: output.toString() })
@@ -172,7 +172,7 @@ function ports(services: Context.Context<Services>, outputBytesMax: number) {
     })
   })
 
-  function observed<A>(fiber: Fiber.Fiber<A>, ended: (exit: Exit.Exit<A>) => void): PortWork {
+  function workOf<A>(fiber: Fiber.Fiber<A>, ended: (exit: Exit.Exit<A>) => void): PortWork {
     let abandoned = false
     live.add(fiber)
     fiber.addObserver((exit) => {

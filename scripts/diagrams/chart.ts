@@ -14,7 +14,7 @@ export type ChartState = {
   readonly arrows: readonly Arrow[]
 }
 
-export type Activity = { readonly kind: 'do' | 'entry' | 'exit' | 'on'; readonly text: string }
+type Activity = { readonly kind: 'do' | 'entry' | 'exit' | 'on'; readonly text: string }
 
 /** All transitions between two states: one label each, in the order in which they are tried. */
 export type Arrow = { readonly from: string; readonly to: string; readonly labels: readonly Label[] }

@@ -1,7 +1,7 @@
 import type { Backoff, StatusRange } from './job.ts'
 
 /** What an operator sets beyond pgAgent, as lines in the comment of a job, a step or a schedule. */
-export type Settings = {
+type Settings = {
   readonly timeoutMs?: number
   readonly retry?: { readonly attemptsMax: number; readonly backoff: Backoff }
   readonly timeZone?: string

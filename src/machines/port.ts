@@ -19,9 +19,9 @@ export type PortLogic<Output, Input extends NonReducibleUnknown = undefined> = A
 >
 
 /** An event `interrupt` asks the work to end; it still ends with an output of its own, when it has cleaned up. */
-export type PortEvent = AnyEventObject
+type PortEvent = AnyEventObject
 
-export type PortSnapshot<Output, Input> = Snapshot<Output> & { readonly input: Input | undefined }
+type PortSnapshot<Output, Input> = Snapshot<Output> & { readonly input: Input | undefined }
 
 /** What work may do while it runs. */
 export type PortScope<Output> = {

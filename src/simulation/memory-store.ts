@@ -33,7 +33,7 @@ export type RunRow = {
   readonly attempts: AttemptRow[]
 }
 
-export type AttemptRow = {
+type AttemptRow = {
   readonly id: number
   readonly runId: number
   readonly stepId: number

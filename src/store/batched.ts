@@ -11,7 +11,7 @@ export class ServerError extends Data.TaggedError('ServerError')<{
 }> {}
 
 /** One of several things that may travel in one statement. */
-export class Write<Item, Answer, E> extends Request.Class<{ readonly item: Item }, Answer, E | Busy | SessionLost> {}
+class Write<Item, Answer, E> extends Request.Class<{ readonly item: Item }, Answer, E | Busy | SessionLost> {}
 
 /**
  * Lets writes share statements without delaying any: those asked for while a statement is in flight travel together

@@ -12,7 +12,7 @@ export type JobDefinition = {
   readonly schedules: readonly ScheduleRow[]
 }
 
-export type StepRow = {
+type StepRow = {
   readonly jstid: number
   readonly jstname: string
   readonly jstdesc: string
@@ -23,7 +23,7 @@ export type StepRow = {
   readonly jstonerror: string
 }
 
-export type ScheduleRow = {
+type ScheduleRow = {
   readonly jscid: number
   readonly jscname: string
   readonly jscdesc: string

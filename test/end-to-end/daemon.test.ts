@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Client } from 'pg'
@@ -161,6 +162,25 @@ describe('the daemon', () => {
     expect(lines).toContainEqual(expect.objectContaining({ severity: 'INFO', jobId, job: 'logged', end: 'succeeded' }))
     expect(agent.log).toBe('')
     rmSync(folder, { recursive: true })
+  })
+
+  test('leaves the foreground as the bin pgagent, unless told to stay', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'escapement-log-'))
+    const file = join(folder, 'agent.log')
+    const { status } = spawnSync(process.execPath, ['dist/pgagent.js', '-l', '1', '-s', file, database.conninfo])
+    expect(status).toBe(0)
+
+    const log = () => (existsSync(file) ? readFileSync(file, 'utf8') : '')
+    await until(() => log().includes('serving PostgreSQL'), { what: 'the detached agent to serve' })
+    const pid = Number(/starts, process (\d+)/.exec(log())?.[1])
+    expect(readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ')[5]).toBe(String(pid))
+    process.kill(pid, 'SIGTERM')
+    await until(() => log().includes('stopped'), { what: 'the detached agent to stop' })
+    rmSync(folder, { recursive: true })
+
+    const staying = new AgentProcess(['-f', '-l', '1', database.conninfo], {}, 'dist/pgagent.js')
+    await staying.serving()
+    expect(await staying.stop()).toBe(0)
   })
 
   test('shows no password: not in its title, not in its log', async () => {

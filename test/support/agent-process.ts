@@ -12,9 +12,9 @@ export class AgentProcess {
   errors = ''
   readonly #ended: Promise<number | null>
 
-  /** Starts `node dist/agent.js` with the arguments. */
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-    this.child = spawn(process.execPath, ['dist/agent.js', ...args], {
+  /** Starts the program with the arguments. */
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}, program = 'dist/agent.js') {
+    this.child = spawn(process.execPath, [program, ...args], {
       cwd: root,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
