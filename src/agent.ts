@@ -22,6 +22,7 @@ import { createAgent } from './wiring.ts'
 export async function runAgent(config: AgentConfig, observe?: (transition: Transition) => void): Promise<number> {
   const write = openLog(config)
   if (write === undefined) return 1
+  write({ level: 1, severity: 'INFO', text: `escapement ${version} starts, process ${process.pid}` })
   process.title = `escapement agent ${config.host}`
 
   const scope = Effect.runSync(Scope.make())
@@ -75,14 +76,12 @@ const makeServices = Effect.fnUntraced(function* (config: AgentConfig) {
   return Context.make(Store, store).pipe(Context.add(Executors, enabled))
 })
 
-/** A log that cannot be written is said at once, and once. */
-function openLog({ logFile, logLevel, logFormat }: AgentConfig): ((line: LogLine) => void) | undefined {
+/** The log, or undefined, with a line on standard error, when it cannot be written. */
+export function openLog({ logFile, logLevel, logFormat }: AgentConfig): ((line: LogLine) => void) | undefined {
   // Whoever read the log may have gone away, which is no reason to stop.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   try {
-    const write = logWriter({ level: logLevel, format: logFormat, file: logFile })
-    write({ level: 1, severity: 'INFO', text: `escapement ${version} starts, process ${process.pid}` })
-    return write
+    return logWriter({ level: logLevel, format: logFormat, file: logFile })
   } catch (error) {
     process.stderr.write(`error: the log file cannot be written: ${(error as Error).message}\n`)
     return undefined
