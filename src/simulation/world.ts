@@ -39,6 +39,7 @@ export class World {
   readonly database: MemoryDatabase
   readonly #story: Story
   readonly #trace: string[] = []
+  readonly #observers: ((host: string, transition: Transition) => void)[] = []
   readonly #behaviours = new Map<number, Behaviour>()
   readonly #jobIds = new Map<string, number>()
   readonly #context: Context.Context<never>
@@ -80,6 +81,7 @@ export class World {
       observe: (transition) => {
         this.#story.observe(host, transition)
         this.#trace.push(this.#traceLine(host, transition))
+        for (const observe of this.#observers) observe(host, transition)
       },
       failed: (bug) => {
         throw bug
@@ -126,6 +128,11 @@ export class World {
   databaseBack(): void {
     this.tell('the database is back')
     this.database.bringBack()
+  }
+
+  /** Tells of every transition from now on. */
+  observe(observer: (host: string, transition: Transition) => void): void {
+    this.#observers.push(observer)
   }
 
   /** Every transition of every machine: when, whose, on what, and where that led. */
