@@ -88,7 +88,7 @@ export function agentCommand(name: string, run: (config: AgentConfig) => Promise
 }
 
 /** Ends the process after a command line that makes no sense, with status 2, or after help and version, with 0. */
-export function exitForUsage({ exitCode }: CommanderError): never {
+function exitForUsage({ exitCode }: CommanderError): never {
   process.exit(exitCode === 0 ? 0 : 2)
 }
 

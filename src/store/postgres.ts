@@ -1,4 +1,4 @@
-import { type Cause, Clock, type Context, Effect, Exit, Queue, Scope, Stream } from 'effect'
+import { type Cause, Clock, type Context, Effect, Exit, Queue, Scope, Semaphore, Stream } from 'effect'
 import type { AttemptResult, Instant, Job, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
 import { nextRun } from '../domain/next-run.ts'
 import { isTimeZone } from '../domain/time-zone.ts'
@@ -30,6 +30,8 @@ export type PostgresStoreOptions = {
 type ServiceSession = Session & {
   readonly scope: Scope.Closeable
   readonly commands: Queue.Queue<Command, Cause.Done>
+  /** pg takes one statement at a time; what waits, waits here. */
+  readonly turn: Semaphore.Semaphore
   lost: string | undefined
 }
 
@@ -56,7 +58,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
       Effect.onError(() => Scope.close(scope, Exit.void)),
     )
     const commands = yield* Queue.unbounded<Command, Cause.Done>()
-    const service: ServiceSession = { ...opened, scope, commands, lost: undefined }
+    const service: ServiceSession = { ...opened, scope, commands, turn: Semaphore.makeUnsafe(1), lost: undefined }
     session = service
     opened.client.on('notification', ({ payload = '' }) => {
       const command = commandIn(payload)
@@ -108,6 +110,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
             return Effect.fail(new SessionLost({ message: reason }))
           },
         }),
+        service.turn.withPermits(1),
       )
     })
   }
