@@ -1,0 +1,16 @@
+import { Cause, Effect, Exit } from 'effect'
+import type { ConninfoKeywords } from '../postgres/conninfo.ts'
+import { openSession, type Session } from '../postgres/session.ts'
+import { warn } from './print.ts'
+
+/** Does something in a session of its own, which is closed after that. Rejects with what `body` rejects with, or `ConnectError`. */
+export async function inSession<A>(conninfo: ConninfoKeywords, body: (session: Session) => Promise<A>): Promise<A> {
+  const exit = await openSession(conninfo, { applicationName: 'escapement command' }).pipe(
+    Effect.tap(({ warnings }) => Effect.sync(() => warnings.forEach(warn))),
+    Effect.flatMap((session) => Effect.promise(() => body(session))),
+    Effect.scoped,
+    Effect.runPromiseExit,
+  )
+  if (Exit.isSuccess(exit)) return exit.value
+  throw Cause.squash(exit.cause)
+}

@@ -1,0 +1,45 @@
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { runAgent } from '../agent.ts'
+import type { EmbeddedServer } from '../embedded/server.ts'
+import { parseConninfo } from '../postgres/conninfo.ts'
+import { leave } from './departure.ts'
+
+/** An agent in this process. It dies with it, so that a quick start that is killed leaves none behind. */
+export type QuickAgent = {
+  /** Its exit status. */
+  readonly ended: Promise<number>
+  /** Aborted once it has ended. */
+  readonly gone: AbortSignal
+  readonly logFile: string
+}
+
+/** Starts the agent, which listens to the signals of the process; also to those from before, by `departure`. */
+export function startQuickAgent(server: EmbeddedServer, folder: string, departure: AbortSignal): QuickAgent {
+  const gone = new AbortController()
+  const logFile = join(folder, 'agent.log')
+  let listens = false
+  const ended = runAgent(
+    {
+      conninfo: parseConninfo(server.conninfo()),
+      host: hostname(),
+      pollMs: 5_000,
+      reconnectMsMax: 10_000,
+      drainMs: 10_000,
+      runsMax: 50,
+      outputBytesMax: 1_048_576,
+      executors: ['sql', 'shell', 'http'],
+      logFile,
+      logLevel: 1,
+      logFormat: 'text',
+      foreground: true,
+    },
+    () => {
+      if (!listens && departure.aborted) setImmediate(leave)
+      listens = true
+    },
+  ).finally(() => gone.abort())
+  // Whoever waits for it hears of a failure; until then it is nobody's.
+  ended.catch(() => {})
+  return { ended, gone: gone.signal, logFile }
+}
