@@ -122,7 +122,7 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
 
   function logFacts(facts: Facts): void {
     if (facts.type !== 'fits') return
-    const schema = facts.installed ? "Escapement's own schema" : "pgAgent's schema, as a guest"
+    const schema = facts.installed ? 'which announces changes' : "as a guest of pgAgent's schema"
     write(info(`serving PostgreSQL ${facts.server}, ${schema}, time zone ${facts.timeZone}`))
   }
 
@@ -157,7 +157,7 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
       write({ ...debug(`${name} begins, due at ${moment(run.dueAt)}`), about })
     }
     if (to !== 'finished') return
-    const took = `after ${formatDuration(Math.max(1, performance.now() - (began.get(actor) ?? performance.now())))}`
+    const took = `after ${roughDuration(performance.now() - (began.get(actor) ?? performance.now()))}`
     const reason = run.job.problem !== undefined && end === 'failed' ? `: ${run.job.problem}` : ''
     const line = {
       succeeded: info(`${name} succeeded ${took}`),
@@ -222,6 +222,12 @@ function firstLine(output: string): string {
   const line = output.trimStart().split('\n', 1)[0]?.trimEnd() ?? ''
   if (line === '') return ''
   return `: ${line.length > 200 ? `${line.slice(0, 200)}…` : line}`
+}
+
+/** For people, who have no use for milliseconds after a minute. */
+function roughDuration(ms: number): string {
+  if (ms < 1_000) return `${Math.max(1, Math.round(ms))}ms`
+  return ms < 60_000 ? `${(ms / 1_000).toFixed(1)}s` : formatDuration(Math.round(ms / 1_000) * 1_000)
 }
 
 function moment(instant: number): string {

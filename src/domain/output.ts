@@ -2,8 +2,8 @@
  * What a step says, kept within a limit: the beginning and the end, with a note of what was cut between them.
  *
  * It renders as pgAgent stores it: the text, then, if there is any, a block headed `Script Error: `. Remarks of the
- * agent itself follow on lines of their own, in brackets. The limit holds for each of the text and the errors. A NUL,
- * which PostgreSQL cannot store, becomes a question mark.
+ * agent itself follow on lines of their own, in brackets. The limit holds for each of the text and the errors. What the
+ * database cannot store is for the store to see to.
  */
 export class Output {
   readonly #text: CappedText
@@ -29,8 +29,8 @@ export class Output {
   }
 
   toString(): string {
-    const text = this.#text.toString().replaceAll('\0', '?')
-    const errors = this.#errors.toString().replaceAll('\0', '?')
+    const text = this.#text.toString()
+    const errors = this.#errors.toString()
     const said = errors === '' ? text : `${text}\nScript Error: \n${errors}\n`
     if (this.#remarks.length === 0) return said
     return `${said}${said === '' || said.endsWith('\n') ? '' : '\n'}${this.#remarks.join('\n')}`

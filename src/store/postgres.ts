@@ -144,7 +144,14 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
     const lack = rights === undefined ? undefined : lackOf(facts, rights)
     if (lack !== undefined) return yield* new Refused({ message: lack })
     return { installed: facts.announces, server: facts.server, timeZone: facts.time_zone } satisfies SchemaFacts
-  }).pipe(orLoseSession)
+  }).pipe(
+    // Class 42 is of rights that are missing, and of things that are not there.
+    Effect.catchIf(
+      (error) => isServerError(error) && error.sqlstate.startsWith('42'),
+      ({ message }) => new Refused({ message: `the database cannot be served: ${message}` }),
+    ),
+    orLoseSession,
+  )
 
   const register = (heldRuns: readonly number[]) =>
     Effect.gen(function* () {

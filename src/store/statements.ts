@@ -185,12 +185,13 @@ export const schemaFacts = `
     current_database() AS database, current_user AS role,
     current_setting('server_version') AS server, current_setting('server_version_num')::int AS server_number,
     current_setting('TimeZone') AS time_zone,
-    to_regclass('pgagent.pga_job') IS NOT NULL AS has_jobs,
-    EXISTS (SELECT FROM pg_proc WHERE pronamespace = to_regnamespace('pgagent') AND proname = 'pgagent_schema_version'
+    EXISTS (SELECT FROM pg_class WHERE relnamespace = namespace.oid AND relname = 'pga_job') AS has_jobs,
+    EXISTS (SELECT FROM pg_proc WHERE pronamespace = namespace.oid AND proname = 'pgagent_schema_version'
       AND pronargs = 0 AND prorettype = 'int2'::regtype) AS has_version,
-    EXISTS (SELECT FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
-      WHERE tgrelid = to_regclass('pgagent.pga_job') AND proname LIKE 'escapement%') AS announces,
-    has_schema_privilege(to_regnamespace('pgagent')::oid, 'USAGE') AS may_use`
+    EXISTS (SELECT FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid JOIN pg_class ON pg_class.oid = tgrelid
+      WHERE relnamespace = namespace.oid AND relname = 'pga_job' AND proname LIKE 'escapement%') AS announces,
+    has_schema_privilege(namespace.oid, 'USAGE') AS may_use
+  FROM (VALUES (1)) AS always LEFT JOIN pg_namespace AS namespace ON nspname = 'pgagent'`
 
 /** For a schema that is there: its version, and the rights that are missing. */
 export const schemaRights = `

@@ -11,7 +11,6 @@ const CASES: Case[] = [
   { said: 'remarks only', remarks: ['one', 'two'], stored: '[one]\n[two]' },
   { said: 'a remark after an unended line', text: ['out'], remarks: ['one'], stored: 'out\n[one]' },
   { said: 'a remark after an ended line', text: ['out\n'], remarks: ['one'], stored: 'out\n[one]' },
-  { said: 'a NUL', text: ['a\0b'], errors: ['\0'], stored: 'a?b\nScript Error: \n?\n' },
   { said: 'as much as the limit', bytesMax: 6, text: ['abc', 'def'], stored: 'abcdef' },
   { said: 'one more than the limit', bytesMax: 6, text: ['abcdefg'], stored: 'abc\n[1 bytes cut here]\nefg' },
   { said: 'more, byte by byte', bytesMax: 6, text: [...'abcdefghij'], stored: 'abc\n[4 bytes cut here]\nhij' },

@@ -202,11 +202,11 @@ describe('the daemon, started where it cannot serve', () => {
     bare = await createDatabase({ tcp: true })
     client = await database.client()
     await client.query(
-      `DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN PASSWORD 'weakling'; GRANT USAGE ON SCHEMA pgagent TO weak`,
+      `CREATE ROLE weaker LOGIN PASSWORD 'weakling'; CREATE ROLE weak LOGIN PASSWORD 'weakling'; GRANT USAGE ON SCHEMA pgagent TO weak`,
     )
   })
   afterAll(async () => {
-    await client?.query('DROP OWNED BY weak; DROP ROLE weak')
+    await client?.query('DROP OWNED BY weak; DROP ROLE weak; DROP ROLE weaker')
     await database?.drop()
     await bare?.drop()
   })
@@ -231,6 +231,12 @@ describe('the daemon, started where it cannot serve', () => {
       () => [bare.conninfo],
       1,
       /ERROR: database ".*" has no pgAgent schema: run "escapement install" there/,
+    ],
+    [
+      'no right to use the schema',
+      () => [conninfo({ user: 'weaker', password: 'weakling' })],
+      1,
+      /ERROR: role "weaker" may not use schema pgagent in database ".*": GRANT USAGE ON SCHEMA pgagent TO "weaker"/,
     ],
     [
       'insufficient rights',

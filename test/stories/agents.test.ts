@@ -224,7 +224,7 @@ test('a simulated day of three jobs and two agents takes less than a second, and
 })
 
 function aDay() {
-  const began = performance.now()
+  const began = process.cpuUsage()
   const world = new World('2026-03-01T00:00:00')
   const everyFive = Array.from({ length: 12 }, (_, index) => index * 5)
   world.job('often', {
@@ -237,5 +237,11 @@ function aDay() {
   world.agent('beta')
   world.until('2026-03-02T00:00:00')
   const runs = [...world.database.runs.values()].filter(({ status }) => status === 'succeeded').length
-  return { runs, trace: world.trace, tookMs: performance.now() - began }
+  return { runs, trace: world.trace, tookMs: cpuMs(began) }
+}
+
+/** The processor's time, since other tests may keep it from us. */
+function cpuMs(since: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(since)
+  return (user + system) / 1_000
 }

@@ -1,0 +1,170 @@
+import { Effect, Exit, Fiber, Scope } from 'effect'
+import type { Client } from 'pg'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { AttemptResult, Run, Step } from '../../src/domain/job.ts'
+import { parseConninfo } from '../../src/postgres/conninfo.ts'
+import { install } from '../../src/schema/install.ts'
+import { postgresStore } from '../../src/store/postgres.ts'
+import { createJob } from '../support/jobs.ts'
+import { createDatabase, realServer, type TestDatabase } from '../support/postgres.ts'
+import { until } from '../support/until.ts'
+
+const run = Effect.runPromise
+const scopes: Scope.Closeable[] = []
+const databases: TestDatabase[] = []
+
+afterEach(async () => {
+  for (const scope of scopes.splice(0)) await run(Scope.close(scope, Exit.void))
+  for (const database of databases.splice(0)) await database.drop()
+})
+
+describe('the store in PostgreSQL', () => {
+  test('sets the next run whatever the microseconds of the due time', async () => {
+    const { client, store } = await served(await createDatabase({ schema: 'installed' }))
+    for (let index = 0; index < 50; index++) await createJob(client, `job ${index}`, [])
+    await client.query(`UPDATE pgagent.pga_job SET jobnextrun = now() - random() * interval '100 days'`)
+    const next = Math.ceil(Date.now() / 60_000) * 60_000 + 3_600_000
+
+    const { runs } = await run(store.claimDue(50))
+    await run(Effect.forEach(runs, (each) => store.finishRun(each, 'succeeded', next), { concurrency: 'unbounded' }))
+
+    expect(runs).toHaveLength(50)
+    const { rows } = await client.query('SELECT DISTINCT jobnextrun AS next FROM pgagent.pga_job')
+    expect(rows).toEqual([{ next: new Date(next) }])
+  })
+
+  test('runs a job whose next run is infinitely long ago, and none whose is infinitely far', async () => {
+    const { client, store } = await served(await createDatabase({ schema: 'installed' }))
+    const always = await createJob(client, 'always', [])
+    const never = await createJob(client, 'never', [])
+    await client.query(`UPDATE pgagent.pga_job SET jobnextrun = '-infinity' WHERE jobid = $1`, [always])
+    await client.query(`UPDATE pgagent.pga_job SET jobnextrun = 'infinity' WHERE jobid = $1`, [never])
+
+    const { runs, nextDueInMs } = await run(store.claimDue(10))
+    const [claimed] = runs
+    if (claimed === undefined) throw new Error('one job is due')
+    await run(store.finishRun(claimed, 'succeeded', undefined))
+
+    expect(runs.map(({ job }) => job.id)).toEqual([always])
+    expect(nextDueInMs).toBe(Number.POSITIVE_INFINITY)
+    const { rows } = await client.query('SELECT jobnextrun FROM pgagent.pga_job WHERE jobid = $1', [always])
+    expect(rows).toEqual([{ jobnextrun: null }])
+  })
+
+  test('does not wait for the row of a job that somebody is editing, and ends its run when they have done', async () => {
+    const database = await createDatabase({ schema: 'installed' })
+    const { client, store } = await served(database)
+    const edited = await createJob(client, 'edited', [])
+    const other = await createJob(client, 'other', [])
+    await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
+    const { runs } = await run(store.claimDue(10))
+    const editor = await database.client()
+    await editor.query('BEGIN')
+    await editor.query(`UPDATE pgagent.pga_job SET jobdesc = 'new' WHERE jobid = $1`, [edited])
+
+    const began = performance.now()
+    const finishing = runs.map((each) => Effect.runFork(store.finishRun(each, 'succeeded', undefined)))
+    await until(async () => (await openRuns(client)).join() === String(edited), { what: 'the other run to end' })
+    expect(performance.now() - began).toBeLessThan(5_000)
+    await editor.query('COMMIT')
+    for (const fiber of finishing) await run(Fiber.join(fiber))
+
+    expect(await openRuns(client)).toEqual([])
+    expect(other).not.toBe(edited)
+  })
+
+  test('stores what its encoding lacks as question marks, and says so', async () => {
+    const outer = await createDatabase()
+    const admin = await outer.client()
+    const name = `${outer.name}_latin1`
+    await admin.query(`CREATE DATABASE ${name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
+    const conninfo = { ...parseConninfo(outer.conninfo), dbname: name }
+    const { Client } = await import('pg')
+    const client = new Client({
+      host: outer.host,
+      port: outer.port,
+      user: outer.user,
+      password: outer.password,
+      database: name,
+    })
+    await client.connect()
+    await install(client)
+    const store = await openStore(conninfo)
+    const jobId = await createJob(client, 'job', [{ kind: 'b', code: 'true' }])
+    await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
+    const [claimed] = (await run(store.claimDue(1))).runs
+    const { aRun, step } = parts(claimed)
+    const result: AttemptResult = { outcome: 'succeeded', code: 0, output: 'grüße, 世界 \u{1f600}' }
+
+    const attempt = await run(store.beginAttempt(aRun, step))
+    await run(store.endAttempt(aRun, step, attempt, result, false))
+
+    const { rows } = await client.query('SELECT jslstatus, jsloutput FROM pgagent.pga_jobsteplog')
+    expect(rows).toEqual([
+      { jslstatus: 's', jsloutput: 'gr??e, ?? ?\n[characters that the database cannot store stand as ?]' },
+    ])
+    expect(jobId).toBe(aRun.job.id)
+    for (const scope of scopes.splice(0)) await run(Scope.close(scope, Exit.void))
+    await client.end()
+    await admin.query(`DROP DATABASE ${name}`)
+    databases.push(outer)
+  })
+
+  test("ends a run, and rescues one, though pgAgent's own search for a next run fails", async ({ skip }) => {
+    const database = await (await realServer())?.createDatabase({ extension: true })
+    if (database === undefined) return skip('no real pgagent here')
+    const { client, store } = await served(database)
+    const doomed = [await createJob(client, 'finished', []), await createJob(client, 'orphaned', [])]
+    await client.query('ALTER TABLE pgagent.pga_schedule DISABLE TRIGGER USER')
+    // Days 30 and 31 of February: pgAgent pastes the day into a date without a look at the month.
+    await client.query(
+      `INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscmonthdays, jscmonths)
+      SELECT jobid, 'never', array_agg(day IN (30, 31) ORDER BY day), (SELECT array_agg(month = 2 ORDER BY month) FROM generate_series(1, 12) AS month)
+      FROM pgagent.pga_job, generate_series(1, 32) AS day GROUP BY jobid`,
+    )
+    await expect(client.query('UPDATE pgagent.pga_job SET jobnextrun = NULL')).rejects.toThrow(/out of range/)
+    await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
+    const { runs } = await run(store.claimDue(1))
+    const [claimed] = runs
+    if (claimed === undefined) throw new Error('both jobs are due')
+    await client.query(`INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES (1, 'gone')`)
+    await client.query('UPDATE pgagent.pga_job SET jobagentid = 1 WHERE jobagentid IS NULL')
+
+    await run(store.finishRun(claimed, 'succeeded', undefined))
+    const rescues = await run(store.rescueOrphans)
+
+    expect(claimed.job.id).toBe(doomed[0])
+    expect(rescues).toMatchObject([{ jobId: doomed[1] }])
+    const { rows } = await client.query('SELECT jobagentid, jobnextrun FROM pgagent.pga_job')
+    expect(rows).toEqual([
+      { jobagentid: null, jobnextrun: Number.POSITIVE_INFINITY },
+      { jobagentid: null, jobnextrun: Number.POSITIVE_INFINITY },
+    ])
+    expect(await openRuns(client)).toEqual([])
+  })
+})
+
+async function served(database: TestDatabase) {
+  databases.push(database)
+  return { client: await database.client(), store: await openStore(parseConninfo(database.conninfo)) }
+}
+
+async function openStore(conninfo: ReturnType<typeof parseConninfo>) {
+  const scope = await run(Scope.make())
+  scopes.push(scope)
+  const store = await run(postgresStore({ conninfo, host: 'alpha' }).pipe(Scope.provide(scope)))
+  await run(Effect.andThen(store.connect, store.register([])))
+  return store
+}
+
+/** The jobs with a run that has not ended. */
+async function openRuns(client: Client): Promise<readonly number[]> {
+  const { rows } = await client.query(`SELECT jlgjobid AS job FROM pgagent.pga_joblog WHERE jlgstatus = 'r' ORDER BY 1`)
+  return rows.map(({ job }) => job)
+}
+
+function parts(claimed: Run | undefined): { aRun: Run; step: Step } {
+  const step = claimed?.job.steps[0]
+  if (claimed === undefined || step === undefined) throw new Error('a job with a step was due')
+  return { aRun: claimed, step }
+}
