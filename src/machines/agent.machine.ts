@@ -178,7 +178,7 @@ export const agentMachine = setup({
     },
     serving: {
       initial: 'checking',
-      invoke: { src: 'commands' },
+      invoke: { id: 'commands', src: 'commands' },
       on: {
         sessionLost: {
           target: 'reconnecting',

@@ -78,6 +78,7 @@ export const jobMachine = setup({
     finishing: {
       description: 'How the run ended is logged, the claim is given back and the next run is set, all at once.',
       invoke: {
+        id: 'finishRun',
         src: 'finishRun',
         input: ({ context }) => ({ run: context.run, end: runEndOf(context) }),
         onDone: { target: 'finished', actions: { type: 'takeFinished', params: ({ event }) => event.output } },

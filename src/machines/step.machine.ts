@@ -95,6 +95,7 @@ export const stepMachine = setup({
     beginning: {
       description: 'The attempt is logged before its code runs.',
       invoke: {
+        id: 'beginAttempt',
         src: 'beginAttempt',
         input: ({ context: { run, step, number } }) => ({ run, step, number }),
         onDone: [
@@ -152,6 +153,7 @@ export const stepMachine = setup({
     ending: {
       description: 'How the attempt ended is logged.',
       invoke: {
+        id: 'endAttempt',
         src: 'endAttempt',
         input: ({ context }) => endAttemptInput(context),
         onDone: [
