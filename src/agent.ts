@@ -7,6 +7,7 @@ import { Executors } from './executors/executors.ts'
 import { makeHttpExecutor } from './executors/http.ts'
 import { makeShellExecutor } from './executors/shell.ts'
 import { makeSqlExecutor } from './executors/sql.ts'
+import { startWatch } from './inspect/watch.ts'
 import { type LogLine, logTransitions, logWriter } from './log.ts'
 import type { Transition } from './machines/transition.ts'
 import { postgresStore } from './store/postgres.ts'
@@ -25,6 +26,11 @@ export async function runAgent(config: AgentConfig, observe?: (transition: Trans
   write({ level: 1, severity: 'INFO', text: `escapement ${version} starts, process ${process.pid}` })
   process.title = `escapement agent ${config.host}`
 
+  const watch = await startWatch(config, write).catch((error: Error) => {
+    write({ level: 0, severity: 'ERROR', text: error.message })
+    return undefined
+  })
+  if (watch === undefined) return 1
   const scope = Effect.runSync(Scope.make())
   const services = await Effect.runPromise(Scope.provide(makeServices(config), scope))
   const log = logTransitions(write)
@@ -38,6 +44,7 @@ export async function runAgent(config: AgentConfig, observe?: (transition: Trans
     clock: systemClock,
     observe: (transition) => {
       log(transition)
+      watch.observe(transition)
       observe?.(transition)
     },
     failed,
@@ -55,6 +62,7 @@ export async function runAgent(config: AgentConfig, observe?: (transition: Trans
   })
 
   await Effect.runPromise(Effect.andThen(agent.abandon, Scope.close(scope, Exit.void)))
+  await watch.close()
   for (const signal of stopSignals) process.off(signal, stop)
   return exitCode
 }

@@ -19,6 +19,10 @@ export type AgentConfig = {
   readonly logFile: string | undefined
   readonly logLevel: LogLevel
   readonly logFormat: LogFormat
+  /** The port of the page that shows the machines; true: the first free one from the usual one on; undefined: none. */
+  readonly inspect: number | true | undefined
+  /** The folder that is to hold traces of what the machines do. */
+  readonly record: string | undefined
   /** Whether it was asked to stay in the foreground; only the bin `pgagent` cares. */
   readonly foreground: boolean
 }
@@ -80,6 +84,12 @@ export function agentCommand(name: string, run: (config: AgentConfig) => Promise
         .default(1_048_576)
         .argParser(count),
     )
+    .addOption(
+      option('--inspect [port]', 'show the machines on a page at 127.0.0.1, port 10432 or the next free one').argParser(
+        inspectPortOf,
+      ),
+    )
+    .addOption(option('--record <folder>', 'keep a trace of what the machines do in this folder, up to 64 MiB'))
     .addHelpText('after', helpAfter)
     .exitOverride(exitForUsage)
     .action(async (words: string[], options: AgentFlags, command: Command) => {
@@ -104,6 +114,8 @@ type AgentFlags = {
   readonly executors: readonly StepKind[]
   readonly drainTimeout: number
   readonly outputLimit: number
+  readonly inspect?: number | true
+  readonly record?: string
 }
 
 const allKinds: readonly StepKind[] = ['sql', 'shell', 'http']
@@ -132,6 +144,8 @@ function configOf(words: readonly string[], flags: AgentFlags, command: Command)
     logFile: flags.logFile,
     logLevel: flags.logLevel,
     logFormat: flags.logFormat,
+    inspect: flags.inspect,
+    record: flags.record,
     foreground: flags.foreground === true,
   }
 }
@@ -160,6 +174,14 @@ function seconds(min: number): (text: string) => number {
 
 function count(text: string): number {
   return wholeNumber(text, 1, 2 ** 31 - 1)
+}
+
+/** The value of an `--inspect`. The word that follows it is taken for it, unless that is an option. */
+export function inspectPortOf(text: string): number | true {
+  if (text === '') return true
+  const port = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  if (port <= 65_535) return port
+  throw new InvalidArgumentError('It must be a port, or nothing: then write --inspect after the connection string.')
 }
 
 function wholeNumber(text: string, min: number, max: number): number {

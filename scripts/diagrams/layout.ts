@@ -22,7 +22,13 @@ export type PlacedState = Box & {
 }
 
 export type PlacedLabel = Box & { readonly lines: readonly string[] }
-export type PlacedArrow = { readonly points: readonly Point[]; readonly labels: readonly PlacedLabel[] }
+export type PlacedArrow = {
+  /** The ids of two states; that of a dot, for an arrow to an initial state. */
+  readonly from: string
+  readonly to: string
+  readonly points: readonly Point[]
+  readonly labels: readonly PlacedLabel[]
+}
 
 /** A chart with a place for all that is in it; outer states come before those within. */
 export type Placed = {
@@ -34,15 +40,16 @@ export type Placed = {
   readonly arrows: readonly PlacedArrow[]
 }
 
-/** Each seed gives another layout, always the same one. */
-const seeds = Array.from({ length: 12 }, (_, index) => index + 1)
-
-/** Finds a place for everything, such that labels overlap nothing: of several layouts, the one that is easiest to read. */
-export async function layOut(chart: ChartState): Promise<Placed> {
+/**
+ * Finds a place for everything, such that labels overlap nothing: of several layouts, the one that is easiest to read.
+ * Each seed gives another layout, always the same one.
+ */
+export async function layOut(chart: ChartState, seedsMax = 12): Promise<Placed> {
   const states = new Map(allStates(chart).map((state) => [state.id, state]))
   const elk = new (ELK as unknown as new () => { layout: (graph: ElkNode) => Promise<ElkNode> })()
   const layouts: Placed[] = []
-  for (const seed of seeds) layouts.push(placed(chart, states, await elk.layout(graphOf(chart, states, seed))))
+  for (let seed = 1; seed <= seedsMax; seed++)
+    layouts.push(placed(chart, states, await elk.layout(graphOf(chart, states, seed))))
   const [best] = layouts.sort((one, other) => tangles(one) - tangles(other) || one.width - other.width)
   return best as Placed
 }
@@ -184,10 +191,14 @@ function labelLines({ when, guard, actions }: Label): readonly string[] {
     : [condition, ...wrapped(effect, sizes.small, labelWidthMax)].filter(Boolean)
 }
 
-function placedArrow({ id, sections = [], labels = [] }: ElkExtendedEdge): PlacedArrow {
+function placedArrow({ id, sources, targets, sections = [], labels = [] }: ElkExtendedEdge): PlacedArrow {
   const points = sections.flatMap(({ startPoint, bendPoints = [], endPoint }) => [startPoint, ...bendPoints, endPoint])
+  const isBackward = id.includes(` ${backward} `)
+  const [from = '', to = ''] = isBackward ? [...targets, ...sources] : [...sources, ...targets]
   return {
-    points: id.includes(` ${backward} `) ? points.reverse() : points,
+    from,
+    to,
+    points: isBackward ? points.reverse() : points,
     labels: labels.map((label) => ({ ...boxOf(label), lines: (label.text ?? '').split('\n') })),
   }
 }

@@ -75,7 +75,7 @@ function drawnDot({ x, y, width }: Box): string {
 }
 
 function drawnArrow({ points }: PlacedArrow): string {
-  return `<path class="arrow" d="${rounded(points)}"/>\n${tip(points)}`
+  return `<path class="arrow" d="${rounded(points)}"/>\n<path class="tip" d="${tip(points)}"/>`
 }
 
 function drawnLabel({ lines, ...box }: PlacedLabel): string {
@@ -86,8 +86,8 @@ function drawnLabel({ lines, ...box }: PlacedLabel): string {
   ].join('\n')
 }
 
-/** A way with its corners rounded. */
-function rounded(points: readonly Point[]): string {
+/** An arrow's way as the `d` of an SVG path, with its corners rounded. */
+export function rounded(points: readonly Point[]): string {
   return points
     .map((corner, index) => {
       const [before, after] = [points[index - 1], points[index + 1]]
@@ -99,14 +99,15 @@ function rounded(points: readonly Point[]): string {
     .join('')
 }
 
-function tip(points: readonly Point[]): string {
+/** The triangle at an arrow's end, as the `d` of an SVG path. */
+export function tip(points: readonly Point[]): string {
   const [before, end] = points.slice(-2)
   if (before === undefined || end === undefined) return ''
   const base = towards(end, before, 8)
   const [x, y] = [((end.y - base.y) / 8) * 3.6, ((end.x - base.x) / 8) * 3.6]
   const one = { x: base.x + x, y: base.y - y }
   const other = { x: base.x - x, y: base.y + y }
-  return `<path class="tip" d="M${point(end)}L${point(one)}L${point(other)}Z"/>`
+  return `M${point(end)}L${point(one)}L${point(other)}Z`
 }
 
 function towards(from: Point, to: Point, length: number): Point {

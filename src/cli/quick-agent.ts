@@ -2,8 +2,10 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { runAgent } from '../agent.ts'
 import type { EmbeddedServer } from '../embedded/server.ts'
+import { startWatch } from '../inspect/watch.ts'
 import { parseConninfo } from '../postgres/conninfo.ts'
 import { leave } from './departure.ts'
+import { printLine } from './print.ts'
 
 /** An agent in this process. It dies with it, so that a quick start that is killed leaves none behind. */
 export type QuickAgent = {
@@ -14,10 +16,20 @@ export type QuickAgent = {
   readonly logFile: string
 }
 
-/** Starts the agent, which listens to the signals of the process; also to those from before, by `departure`. */
-export function startQuickAgent(server: EmbeddedServer, folder: string, departure: AbortSignal): QuickAgent {
+/**
+ * Starts the agent, which listens to the signals of the process; also to those from before, by `departure`.
+ *
+ * @param inspect the port of the page that shows its machines, as `startWatch` takes it
+ */
+export async function startQuickAgent(
+  server: EmbeddedServer,
+  folder: string,
+  departure: AbortSignal,
+  inspect: number | true | undefined,
+): Promise<QuickAgent> {
   const gone = new AbortController()
   const logFile = join(folder, 'agent.log')
+  const watch = await startWatch({ host: hostname(), inspect, record: undefined }, ({ text }) => printLine(text))
   let listens = false
   const ended = runAgent(
     {
@@ -32,13 +44,19 @@ export function startQuickAgent(server: EmbeddedServer, folder: string, departur
       logFile,
       logLevel: 1,
       logFormat: 'text',
+      inspect: undefined,
+      record: undefined,
       foreground: true,
     },
-    () => {
+    (transition) => {
+      watch.observe(transition)
       if (!listens && departure.aborted) setImmediate(leave)
       listens = true
     },
-  ).finally(() => gone.abort())
+  ).finally(() => {
+    gone.abort()
+    return watch.close()
+  })
   // Whoever waits for it hears of a failure; until then it is nobody's.
   ended.catch(() => {})
   return { ended, gone: gone.signal, logFile }

@@ -1,7 +1,8 @@
 import { readdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import type { Client } from 'pg'
+import { inspectPortOf } from '../config.ts'
 import { type EmbeddedServer, startServer } from '../embedded/server.ts'
 import { parseConninfo } from '../postgres/conninfo.ts'
 import type { Session } from '../postgres/session.ts'
@@ -27,11 +28,19 @@ export function startCommand(): Command {
     )
     .option('--data <folder>', 'where the server keeps its files', 'data')
     .option('--once', 'end when each sample job has run once: with status 0 if all have succeeded, else 1')
+    .addOption(
+      new Option(
+        '--inspect [port]',
+        'show the machines on a page at 127.0.0.1, port 10432 or the next free one',
+      ).argParser(inspectPortOf),
+    )
     .addHelpText('after', help)
-    .action(async ({ data, once = false }: { readonly data: string; readonly once?: boolean }) => {
-      process.exitCode = await start(resolve(data), once)
+    .action(async ({ data, once = false, inspect }: StartFlags) => {
+      process.exitCode = await start(resolve(data), once, inspect)
     })
 }
+
+type StartFlags = { readonly data: string; readonly once?: boolean; readonly inspect?: number | true }
 
 /** How long the sample jobs may take with `--once`. */
 const onceMaxMs = 60_000
@@ -39,7 +48,7 @@ const onceMaxMs = 60_000
 /** How long another quick start may take to make its schema and its jobs. */
 const startMaxMs = 10_000
 
-async function start(folder: string, once: boolean): Promise<number> {
+async function start(folder: string, once: boolean, inspect: number | true | undefined): Promise<number> {
   const departure = listenForDeparture()
   await refuseForeignFolder(folder)
   printLine(`PostgreSQL starts, in ${folder}`)
@@ -48,7 +57,7 @@ async function start(folder: string, once: boolean): Promise<number> {
   try {
     return await inSession(parseConninfo(server.conninfo()), async (session) => {
       stopsServer = await isFirst(session.client)
-      const quickStart = { session, server, folder, once, departure }
+      const quickStart = { session, server, folder, once, inspect, departure }
       return stopsServer ? serve(quickStart) : watch(quickStart)
     })
   } finally {
@@ -64,6 +73,7 @@ type QuickStart = {
   readonly server: EmbeddedServer
   readonly folder: string
   readonly once: boolean
+  readonly inspect: number | true | undefined
   readonly departure: AbortSignal
 }
 
@@ -73,7 +83,7 @@ async function isFirst(client: Client): Promise<boolean> {
   return rows[0]?.first === true
 }
 
-async function serve({ session: { client }, server, folder, once, departure }: QuickStart): Promise<number> {
+async function serve({ session: { client }, server, folder, once, inspect, departure }: QuickStart): Promise<number> {
   await install(client)
   const endpoint = await startSampleEndpoint(await sampleEndpointPort(client))
   try {
@@ -84,7 +94,7 @@ async function serve({ session: { client }, server, folder, once, departure }: Q
     await makeDue(client, idsOf(jobs))
     // No other command needs an agent, and to load one takes a while.
     const { startQuickAgent } = await import('./quick-agent.ts')
-    const agent = startQuickAgent(server, folder, departure)
+    const agent = await startQuickAgent(server, folder, departure, inspect)
     try {
       const firstRuns = await show({ client, jobs, newestBefore, once, stop: agent.gone })
       const exitCode = await agent.ended
@@ -100,9 +110,10 @@ async function serve({ session: { client }, server, folder, once, departure }: Q
 }
 
 /** Where a quick start runs already, another one asks for the same runs, and shows them. */
-async function watch({ session, server, folder, once, departure }: QuickStart): Promise<number> {
+async function watch({ session, server, folder, once, inspect, departure }: QuickStart): Promise<number> {
   const { client } = session
   printLine('A quick start runs here already: this one only shows its runs.')
+  if (inspect !== undefined) printLine('It has the agent too: only where it was started can the machines be shown.')
   if (!once) printLine(await quickGuide(server, folder, 'Ctrl-C ends this display, and nothing else.'))
   try {
     const jobs = await waitFor(() => allSampleJobs(client), startMaxMs)

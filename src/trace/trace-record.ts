@@ -1,9 +1,12 @@
 import type { EventObject } from 'xstate'
+import type { Run } from '../domain/job.ts'
 import type { Transition } from '../machines/transition.ts'
 
 /**
  * One transition as it is kept and shown: plain data that survives JSON, without the code, targets and output of steps,
  * any of which may hold secrets.
+ *
+ * A run is told in whole, with its job's steps and schedules, where it starts; elsewhere by its name.
  */
 export type TraceRecord = {
   /** Counts from 1 within one trace. */
@@ -42,7 +45,7 @@ export function traceRecorder(
       ...(from === undefined ? {} : { from }),
       to,
       isDone: snapshot.status === 'done',
-      context: plain(snapshot.context) as Record<string, unknown>,
+      context: contextOf(transition),
     })
   }
 }
@@ -55,6 +58,13 @@ function pathOf(agent: string, { machine, snapshot }: Transition): { actor: stri
   return { actor: `${run}/step-${ofRun.job.steps.findIndex(({ id }) => id === step.id) + 1}`, parent: run }
 }
 
+function contextOf({ machine, from, snapshot }: Transition): TraceRecord['context'] {
+  const context = plain(snapshot.context) as Record<string, unknown>
+  if (machine !== 'job' || from !== undefined) return context
+  const { id, dueAt, job } = snapshot.context.run
+  return { ...context, run: { id, dueAt: plain(dueAt), job: plain(job) } }
+}
+
 function eventOf({ type, ...details }: EventObject): TraceRecord['event'] {
   return { type, ...(plain(details) as object) }
 }
@@ -62,17 +72,26 @@ function eventOf({ type, ...details }: EventObject): TraceRecord['event'] {
 /** What must not leave the agent: what a step is told, where it runs, and what it says. */
 const secretKeys: ReadonlySet<string> = new Set(['code', 'target', 'output'])
 
-/** A copy as plain data: infinite numbers as text, undefined and secrets left out; but a result's number is kept. */
+/**
+ * A copy as plain data: infinite numbers as text, undefined and secrets left out, runs by their names; but a result's
+ * number is kept.
+ */
 function plain(value: unknown): unknown {
   if (typeof value === 'number') return Number.isFinite(value) ? value : String(value)
   if (Array.isArray(value)) return value.map(plain)
   if (typeof value !== 'object' || value === null) return value
+  if (value instanceof Error) return `${value.name}: ${value.message}`
+  if (isRun(value)) return { id: value.id, dueAt: plain(value.dueAt), job: { id: value.job.id, name: value.job.name } }
   const copy: Record<string, unknown> = {}
   for (const [key, inner] of Object.entries(value)) {
     const isSecret = secretKeys.has(key) && typeof inner !== 'number' && !(key === 'output' && isAnswer(inner))
     if (inner !== undefined && !isSecret && key !== 'actorId') copy[key] = plain(inner)
   }
   return copy
+}
+
+function isRun(value: object): value is Run {
+  return 'dueAt' in value && 'job' in value
 }
 
 /** The output of an actor, which is told in its done event, is an object; that of a step is text. */
