@@ -82,7 +82,7 @@ export function agentCommand(name: string, run: (config: AgentConfig) => Promise
     .addOption(
       option('--output-limit <bytes>', "most bytes kept of a step's output: its beginning and its end")
         .default(1_048_576)
-        .argParser(count),
+        .argParser((text) => wholeNumber(text, 1, outputBytesMost)),
     )
     .addOption(
       option('--inspect [port]', 'show the machines on a page at 127.0.0.1, port 10432 or the next free one').argParser(
@@ -172,6 +172,9 @@ function seconds(min: number): (text: string) => number {
   return (text) => wholeNumber(text, min, 2_147_483)
 }
 
+/** More than that does not travel well in a statement. */
+const outputBytesMost = 16_777_216
+
 function count(text: string): number {
   return wholeNumber(text, 1, 2 ** 31 - 1)
 }
@@ -186,7 +189,10 @@ export function inspectPortOf(text: string): number | true {
 
 function wholeNumber(text: string, min: number, max: number): number {
   const value = /^\d+$/.test(text.trim()) ? Number(text) : Number.NaN
-  if (!(value >= min && value <= max)) throw new InvalidArgumentError(`It must be a whole number, ${min} or more.`)
+  if (!(value >= min && value <= max))
+    throw new InvalidArgumentError(
+      `It must be a whole number, ${min} or more${max < 2 ** 31 - 1 ? `, up to ${max}` : ''}.`,
+    )
   return value
 }
 

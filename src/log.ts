@@ -1,6 +1,6 @@
 import { appendFileSync } from 'node:fs'
 import type { AnyActorRef } from 'xstate'
-import type { Claim, Rescue } from './domain/job.ts'
+import type { Claim, Job, Rescue } from './domain/job.ts'
 import { formatDuration } from './domain/settings.ts'
 import type { AgentEvent } from './machines/agent.machine.ts'
 import type { Transition } from './machines/transition.ts'
@@ -54,6 +54,7 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
   const began = new WeakMap<AnyActorRef, number>()
   let unreached: string | undefined
   let crowded = false
+  const warnedOf = new Set<number>()
   let trouble = { reason: '', atMs: 0 }
 
   return (transition) => {
@@ -113,6 +114,18 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
     if (stopsAsked === 1) write(info(`asked to stop${mayTake}`))
   }
 
+  /** pgAgent's cadence for a schedule that selects nothing, which is kept, surprises everybody once. */
+  function warnOfEverySecondMinute({ name, schedules }: Job): void {
+    for (const schedule of schedules) {
+      const { id, minutes, hours, weekdays, monthDays, lastDay, months } = schedule
+      const isEmpty = !lastDay && [minutes, hours, weekdays, monthDays, months].every(({ length }) => length === 0)
+      if (!isEmpty || warnedOf.has(id)) continue
+      warnedOf.add(id)
+      const text = `schedule "${schedule.name}" of job "${name}" selects nothing: it runs every second minute, as in pgAgent`
+      write({ ...warning(text), about: { job: name, schedule: schedule.name } })
+    }
+  }
+
   /** What is tried again every few seconds is not worth a line each time. */
   function logTrouble(reason: string): void {
     const isRepeated = reason === trouble.reason && performance.now() - trouble.atMs < 60_000
@@ -136,6 +149,7 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
   function logClaim({ runs, heldBack }: Claim, { running, runsMax }: AgentNumbers): void {
     if (unreached !== undefined) write({ level: 0, severity: 'INFO', text: 'the database is served again' })
     unreached = undefined
+    for (const { job } of runs) warnOfEverySecondMinute(job)
     if (runs.length > 0) write(debug(`claimed ${runs.length} due, ${running} running`))
     const isCrowded = heldBack && running >= runsMax
     if (isCrowded && !crowded) write(warning(`jobs are due but must wait: all ${runsMax} slots are taken (--max-runs)`))

@@ -30,7 +30,7 @@ export function isRetried(step: Step, attemptNumber: number, result: AttemptResu
 
 /** The pause, in milliseconds, after the attempt of this number: the first, doubled each time, up to the last. */
 export function backoffMs({ backoff }: Step, attemptNumber: number): number {
-  return Math.min(backoff.lastMs, backoff.firstMs * 2 ** (attemptNumber - 1))
+  return Math.min(backoff.lastMs, backoff.firstMs * 2 ** Math.min(attemptNumber - 1, 40))
 }
 
 /** The result of an attempt that is tried again, which says so to whoever reads the log. */

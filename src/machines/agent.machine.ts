@@ -57,8 +57,12 @@ type AgentContext = AgentInput & {
   readonly announced: boolean
   /** Whether the last look saw agents that are gone without having signed off. */
   readonly orphans: boolean
+  /** Whether the database has been served before, so that a refusal may be a passing one. */
+  readonly hasServed: boolean
   /** What keeps the agent from its database at the moment. */
   readonly problem: string | undefined
+  /** What the database refused last, and was asked again. */
+  readonly trouble: string | undefined
 }
 
 /**
@@ -87,18 +91,20 @@ export const agentMachine = setup({
     isConnected: (_, { type }: Connected) => type === 'connected',
     isRefused: (_, { type }: Connected) => type === 'refused',
     fits: (_, { type }: Checked) => type === 'fits',
-    hasSlot: ({ context }) => hasSlot(context),
     isIdle: ({ context }) => context.running === 0,
-    isNudged: ({ context }) => context.nudged && hasSlot(context),
+    isNudged: ({ context }) => context.nudged && context.running < context.runsMax,
     isStopping: ({ context }) => context.stopsAsked > 0,
     isStoppingIdle: ({ context }) => context.stopsAsked > 0 && context.running === 0,
     isStoppingNow: ({ context }) => context.stopsAsked > 1,
+    isStoppingAnyway: ({ context }) => context.stopsAsked > 2,
+    hasServed: ({ context }) => context.hasServed,
     sawOrphans: ({ context }) => context.orphans,
   },
   delays: {
     reconnect: ({ context }) => Math.min(context.reconnectMsMax, 125 * 2 ** Math.min(context.triesFailed, 20)),
     nextLook: ({ context }) => context.nextLookMs,
     drain: ({ context }) => context.drainMs,
+    abort: () => abortMs,
   },
   actions: {
     takeReached: assign({ problem: undefined }),
@@ -107,11 +113,14 @@ export const agentMachine = setup({
       problem: reason,
     })),
     takeProblem: assign((_, reason: string | undefined) => ({ problem: reason })),
+    takeTrouble: assign((_, reason: string) => ({ trouble: reason })),
+    takeUnended: assign({ problem: 'what ran could not be ended, or its end not be logged' }),
     forgetProblem: assign({ problem: undefined }),
     takeFacts: assign((_, checked: Checked) => ({ announced: checked.type === 'fits' && checked.installed })),
     takeClaim: assign(({ context }, claim: Claim) => ({
       running: context.running + claim.runs.length,
       triesFailed: 0,
+      hasServed: true,
       nextLookMs: nextLookMs(context, claim),
       orphans: claim.orphans,
     })),
@@ -120,6 +129,7 @@ export const agentMachine = setup({
     forgetNudge: assign({ nudged: false }),
     rememberStop: assign(({ context }) => ({ stopsAsked: context.stopsAsked + 1 })),
     limitDrain: raise({ type: 'stop' }, { delay: 'drain', id: 'drain' }),
+    limitAbort: raise({ type: 'stop' }, { delay: 'abort', id: 'abort' }),
     startRuns: emit((_, { runs }: Claim) => ({ type: 'startRuns', runs }) as const),
     abortJob: emit((_, { jobId }: { readonly jobId: number }) => ({ type: 'abortJob', jobId }) as const),
     abortRuns: emit({ type: 'abortRuns' }),
@@ -135,7 +145,9 @@ export const agentMachine = setup({
     nextLookMs: 0,
     announced: false,
     orphans: false,
+    hasServed: false,
     problem: undefined,
+    trouble: undefined,
   }),
   initial: 'connecting',
   on: {
@@ -143,7 +155,7 @@ export const agentMachine = setup({
     nudge: { actions: 'rememberNudge' },
     runFinished: { actions: ['countFinished', 'rememberNudge'] },
     stop: [{ guard: 'isStopping', actions: 'rememberStop' }, { actions: ['rememberStop', 'limitDrain'] }],
-    trouble: {},
+    trouble: { actions: { type: 'takeTrouble', params: ({ event }) => event.reason } },
   },
   states: {
     connecting: {
@@ -197,6 +209,11 @@ export const agentMachine = setup({
                 actions: { type: 'takeFacts', params: ({ event }) => event.output },
               },
               {
+                guard: 'hasServed',
+                target: '#agent.reconnecting',
+                actions: { type: 'takeUnreached', params: ({ event }) => reasonOf(event.output) },
+              },
+              {
                 target: '#agent.stopped',
                 actions: { type: 'takeProblem', params: ({ event }) => reasonOf(event.output) },
               },
@@ -212,13 +229,10 @@ export const agentMachine = setup({
           invoke: { id: 'rescueOrphans', src: 'rescueOrphans', onDone: 'choosing' },
         },
         choosing: {
-          always: [
-            { guard: 'isStopping', target: 'draining' },
-            { guard: 'hasSlot', target: 'claiming' },
-            { target: 'waiting' },
-          ],
+          always: [{ guard: 'isStopping', target: 'draining' }, { target: 'claiming' }],
         },
         claiming: {
+          description: 'An agent that is full claims nothing, but sees which agents are gone.',
           entry: 'forgetNudge',
           invoke: {
             id: 'claimDue',
@@ -240,11 +254,7 @@ export const agentMachine = setup({
             { guard: 'isNudged', target: 'claiming' },
           ],
           after: {
-            nextLook: [
-              { guard: 'sawOrphans', target: 'rescuing' },
-              { guard: 'hasSlot', target: 'claiming' },
-              { target: 'waiting', reenter: true },
-            ],
+            nextLook: [{ guard: 'sawOrphans', target: 'rescuing' }, { target: 'claiming' }],
           },
         },
         draining: {
@@ -255,9 +265,12 @@ export const agentMachine = setup({
           ],
         },
         aborting: {
-          description: 'What still runs is aborted, and logs its end.',
-          entry: 'abortRuns',
-          always: { guard: 'isIdle', target: 'deregistering' },
+          description: 'What still runs is aborted, and logs its end, unless a third stop comes first.',
+          entry: ['abortRuns', 'limitAbort'],
+          always: [
+            { guard: 'isIdle', target: 'deregistering' },
+            { guard: 'isStoppingAnyway', target: '#agent.stopped', actions: 'takeUnended' },
+          ],
         },
         deregistering: {
           invoke: { id: 'deregister', src: 'deregister', onDone: '#agent.stopped' },
@@ -297,22 +310,21 @@ export const agentMachine = setup({
   output: ({ context }) => ({ exitCode: context.problem === undefined ? 0 : 1, reason: context.problem }),
 })
 
-function hasSlot({ running, runsMax }: AgentContext): boolean {
-  return running < runsMax
-}
-
 /**
  * The wait between two looks where every change is announced, and nobody else runs anything that may be left behind:
  * whatever another agent can claim falls due for this one too, which then looks, and sees.
  */
 const idleLookMs = 30_000
 
+/** How long runs that are aborted may take to die and to log their end, once the agent is to stop. */
+const abortMs = 30_000
+
 /** Jobs whose rows somebody holds locked, and agents that are gone, are looked at again soon, but not at once. */
 function nextLookMs(context: AgentContext, { runs, nextDueInMs, heldBack, orphans, othersRun }: Claim): number {
   const slotsLeft = context.runsMax - context.running - runs.length
   return Math.min(
     context.announced && !othersRun ? Math.max(context.pollMs, idleLookMs) : context.pollMs,
-    nextDueInMs === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(nextDueInMs)),
+    nextDueInMs === undefined || slotsLeft <= 0 ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(nextDueInMs)),
     heldBack && slotsLeft > 0 ? 100 : Number.POSITIVE_INFINITY,
     orphans ? 1_000 : Number.POSITIVE_INFINITY,
   )

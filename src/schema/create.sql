@@ -55,7 +55,7 @@ CREATE INDEX pga_jobstep_jobid ON pgagent.pga_jobstep (jstjobid);
 COMMENT ON TABLE pgagent.pga_jobstep IS 'The steps of jobs, run in the order of their names';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstkind IS 'b: a script, or an HTTP request if its first line is #!http; s: SQL';
 COMMENT ON COLUMN pgagent.pga_jobstep.jstonerror IS
-  'What a failed step does to its run: f fails it, s ends it as succeeded, i goes on with the next step';
+  'What a failed step does to its run: f fails it; s and i go on with the next step, and log this one as succeeded or ignored';
 
 CREATE TABLE pgagent.pga_schedule (
   jscid serial NOT NULL PRIMARY KEY,

@@ -1,8 +1,6 @@
-import { Context, Duration, Effect, Clock as EffectClock, Random, Scheduler } from 'effect'
-import type { Clock } from '../clock.ts'
-
 /**
- * Simulated time: one scheduler that is at once XState's clock, Effect's clock and Effect's scheduler.
+ * Simulated time: one list of timers and one of tasks, for everything in a world; see `HostTime` for how it reaches
+ * XState and Effect.
  *
  * Time stands still while anything is left to do and jumps to the next timer when nothing is. So a simulated day takes
  * as long as what happens in it, and the same seed gives the same history.
@@ -13,6 +11,7 @@ export class VirtualTime {
   readonly #timers = new TimerHeap()
   readonly #tasks: (() => void)[] = []
   #draining = false
+  #halted: { readonly reason: unknown } | undefined
 
   constructor(startMs: number) {
     this.#nowMs = startMs
@@ -48,55 +47,31 @@ export class VirtualTime {
     }
   }
 
-  /** For XState's machines. */
-  readonly clock: Clock = {
-    setTimeout: (elapsed, delayMs) => this.after(delayMs, elapsed),
-    clearTimeout: (stop: (() => void) | undefined) => stop?.(),
+  /** Does something at the present moment, after what is being done. */
+  soon(task: () => void): void {
+    this.#tasks.push(task)
   }
 
-  /** For Effect's fibers: its clock, its scheduler, and randomness from the seed. */
-  effectContext(seed: string | number): Context.Context<never> {
-    return Context.empty().pipe(
-      Context.add(EffectClock.Clock, this.#effectClock),
-      Context.add(Scheduler.Scheduler, this.#effectScheduler),
-      Context.add(Random.Random, Effect.runSync(Random.withSeed(Random.Random, seed))),
-    ) as Context.Context<never>
+  /** Ends the world: whoever lets time pass is thrown the reason, at once and ever after. */
+  halt(reason: unknown): void {
+    this.#halted ??= { reason }
   }
 
-  readonly #effectClock: EffectClock.Clock = {
-    currentTimeMillisUnsafe: () => Math.floor(this.#nowMs),
-    currentTimeMillis: Effect.sync(() => Math.floor(this.#nowMs)),
-    currentTimeNanosUnsafe: () => nanos(this.#nowMs),
-    currentTimeNanos: Effect.sync(() => nanos(this.#nowMs)),
-    monotonicTimeNanosUnsafe: () => nanos(this.#nowMs),
-    monotonicTimeNanos: Effect.sync(() => nanos(this.#nowMs)),
-    sleep: (duration) =>
-      Effect.callback<void>((resume) => {
-        const stop = this.after(Duration.toMillis(duration), () => resume(Effect.void))
-        return Effect.sync(stop)
-      }),
-  }
-
-  readonly #effectScheduler: Scheduler.Scheduler = {
-    executionMode: 'sync',
-    shouldYield: () => false,
-    makeDispatcher: () => ({
-      scheduleTask: (task) => {
-        this.#tasks.push(task)
-      },
-      flush: () => this.#drain(),
-    }),
+  /** Does all that is to be done at the present moment. */
+  settle(): void {
+    this.#drain()
   }
 
   #drain(): void {
     if (this.#draining) return
     this.#draining = true
     try {
-      for (let next = 0; next < this.#tasks.length; next++) this.#tasks[next]?.()
+      for (let next = 0; next < this.#tasks.length && this.#halted === undefined; next++) this.#tasks[next]?.()
       this.#tasks.length = 0
     } finally {
       this.#draining = false
     }
+    if (this.#halted !== undefined) throw this.#halted.reason
   }
 }
 
@@ -141,8 +116,4 @@ class TimerHeap {
 
 function isBefore(a: Timer, b: Timer | undefined): boolean {
   return b !== undefined && (a.atMs < b.atMs || (a.atMs === b.atMs && a.sequence < b.sequence))
-}
-
-function nanos(ms: number): bigint {
-  return BigInt(Math.round(ms * 1_000)) * 1_000n
 }

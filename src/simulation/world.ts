@@ -1,4 +1,4 @@
-import { Context, Duration, Effect } from 'effect'
+import { Context } from 'effect'
 import type { Job, OnError, Step, StepKind } from '../domain/job.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import { defaultBackoff } from '../domain/settings.ts'
@@ -6,9 +6,14 @@ import { Executors } from '../executors/executors.ts'
 import type { AgentInput } from '../machines/agent.machine.ts'
 import type { Transition } from '../machines/transition.ts'
 import { Store } from '../store/store.ts'
-import { type Agent, createAgent } from '../wiring.ts'
-import { MemoryDatabase, type MemoryStore, memoryStore } from './memory-store.ts'
-import { type Behaviour, simulatedExecutor } from './simulated-executor.ts'
+import { createAgent } from '../wiring.ts'
+import { AgentInWorld, type AgentProcess } from './agent-in-world.ts'
+import { guard } from './guard.ts'
+import { HostTime } from './host-time.ts'
+import { type Deed, MemoryDatabase } from './memory-database.ts'
+import { memoryStore } from './memory-store.ts'
+import { SeededRandom } from './random.ts'
+import { type Behaviour, type CodeEvent, type Mishap, simulatedExecutor } from './simulated-executor.ts'
 import { Story } from './story.ts'
 import { VirtualTime } from './virtual-time.ts'
 
@@ -28,6 +33,36 @@ export type StepInStory = Partial<Omit<Step, 'id' | 'target' | 'code'>> & {
   readonly onError?: OnError
 } & Partial<Behaviour>
 
+export type AgentInStory = Partial<AgentInput> & {
+  /** What the story calls it; its host's name where it is left out. */
+  readonly name?: string
+}
+
+export type WorldOptions = {
+  /** The longest that a statement takes on its way, one way; at random up to that. */
+  readonly latencyMsMax?: number
+  /** Whether the database tells agents of changes. */
+  readonly announces?: boolean
+  /** What the world is made of, where that is not the real thing. */
+  readonly parts?: Partial<WorldParts>
+}
+
+export type WorldParts = {
+  readonly createAgent: typeof createAgent
+  readonly memoryStore: typeof memoryStore
+  readonly simulatedExecutor: typeof simulatedExecutor
+}
+
+/** Anything that happens in a world. */
+export type WorldEvent =
+  | { readonly type: 'transition'; readonly agent: string; readonly transition: Transition }
+  | { readonly type: 'deed'; readonly deed: Deed }
+  | ({ readonly type: 'code'; readonly agent: string } & CodeEvent)
+  /** What somebody does, or what befalls somebody, as the story tells it. */
+  | { readonly type: 'told'; readonly line: string }
+  /** A while has passed, of which only guards are told. */
+  | { readonly type: 'time' }
+
 /**
  * A simulated world: real agents, with the daemon's own machines and wiring, over a database in memory and steps that
  * only pretend, in simulated time.
@@ -37,58 +72,44 @@ export type StepInStory = Partial<Omit<Step, 'id' | 'target' | 'code'>> & {
 export class World {
   readonly time: VirtualTime
   readonly database: MemoryDatabase
+  readonly agents = new Map<string, AgentInWorld>()
   readonly #story: Story
-  readonly #trace: string[] = []
-  readonly #observers: ((host: string, transition: Transition) => void)[] = []
+  readonly #trace: TraceEntry[] = []
+  readonly #observers: ((agent: string, transition: Transition) => void)[] = []
+  readonly #watchers: ((event: WorldEvent) => void)[] = []
   readonly #behaviours = new Map<number, Behaviour>()
+  readonly #mishaps = new Map<number, Mishap[]>()
   readonly #jobIds = new Map<string, number>()
-  readonly #context: Context.Context<never>
+  readonly #random: SeededRandom
+  readonly #options: WorldOptions
+  readonly #parts: WorldParts
 
-  constructor(start: string, seed: string | number = 1) {
+  constructor(start: string, seed: string | number = 1, options: WorldOptions = {}) {
     this.time = new VirtualTime(Date.parse(`${start}Z`))
     this.database = new MemoryDatabase(() => this.time.nowMs)
+    this.database.announces = options.announces ?? true
+    this.database.observe = (deed) => this.#happened({ type: 'deed', deed })
     this.#story = new Story(() => this.time.nowMs)
-    this.#context = this.time.effectContext(seed)
+    this.#random = new SeededRandom(seed)
+    this.#options = options
+    this.#parts = { createAgent, memoryStore, simulatedExecutor, ...options.parts }
   }
 
   /** Creates a job. */
   job(name: string, story: JobInStory = {}): void {
     const id = this.database.nextId('job')
     this.#jobIds.set(name, id)
-    this.database.createJob(this.#define(id, name, story), {
-      host: story.host ?? '',
-      nextRun: story.due === undefined ? undefined : this.#moment(story.due),
-    })
+    this.database.createJob(this.#define(id, name, story, []), this.#placeAndTime(story))
   }
 
   /** Starts an agent. */
-  agent(host: string, options: Partial<AgentInput> = {}): AgentInWorld {
-    const executor = simulatedExecutor((stepId) => this.#behaviourOf(stepId))
-    const { store, vanish, cutOff } = memoryStore(this.database, host)
-    const agent = createAgent({
-      host,
-      runsMax: 50,
-      pollMs: 5_000,
-      reconnectMsMax: 30_000,
-      drainMs: 60_000,
-      outputBytesMax: 1_000_000,
-      ...options,
-      services: this.#context.pipe(
-        Context.add(Store, store),
-        Context.add(Executors, { sql: executor, shell: executor, http: executor }),
-      ),
-      clock: this.time.clock,
-      observe: (transition) => {
-        this.#story.observe(host, transition)
-        this.#trace.push(this.#traceLine(host, transition))
-        for (const observe of this.#observers) observe(host, transition)
-      },
-      failed: (bug) => {
-        throw bug
-      },
-    })
-    agent.actor.start()
-    return new AgentInWorld({ agent, vanish, cutOff, context: this.#context })
+  agent(host: string, { name = host, ...options }: AgentInStory = {}): AgentInWorld {
+    if (this.agents.has(name)) throw new Error(`there is an agent ${name} already: give this one another name`)
+    const make = () => this.#makeProcess(name, host, options)
+    const agent = new AgentInWorld(name, host, make, (line) => this.tell(line))
+    this.agents.set(name, agent)
+    agent.begin()
+    return agent
   }
 
   /** Lets time pass up to the moment, given as `HH:MM:SS` of the current day, or as a whole date and time. */
@@ -107,20 +128,39 @@ export class World {
     return id
   }
 
+  /** Replaces a job's definition, but for steps of the same name, which stay the steps they are. */
+  editJob(jobName: string, story: JobInStory): void {
+    this.#withJob(jobName, `somebody edits ${jobName}`, (id) => {
+      const { steps } = this.database.row(id).job
+      this.database.editJob(this.#define(id, jobName, story, steps), this.#placeAndTime(story))
+    })
+  }
+
+  disableJob(jobName: string): void {
+    this.#withJob(jobName, `somebody disables ${jobName}`, (id) => this.database.setEnabled(id, false))
+  }
+
+  enableJob(jobName: string): void {
+    this.#withJob(jobName, `somebody enables ${jobName}`, (id) => this.database.setEnabled(id, true))
+  }
+
+  /** Deletes a job, with all that is logged of it. */
+  deleteJob(jobName: string): void {
+    this.#withJob(jobName, `somebody deletes ${jobName}`, (id) => this.database.deleteJob(id))
+  }
+
   /** Makes an enabled job due now. */
   runNow(jobName: string): void {
-    this.tell(`somebody runs ${jobName} now`)
-    this.database.runNow(this.idOf(jobName))
+    this.#withJob(jobName, `somebody runs ${jobName} now`, (id) => this.database.runNow(id))
   }
 
   /** Asks whichever agent runs the job to abort its run. */
   abort(jobName: string): void {
-    this.tell(`somebody aborts ${jobName}`)
-    this.database.abort(this.idOf(jobName))
+    this.#withJob(jobName, `somebody aborts ${jobName}`, (id) => this.database.abort(id))
   }
 
   /** Ends all sessions, and lets nobody in until `databaseBack`. */
-  databaseAway(reason: string): void {
+  databaseAway(reason = 'the server was shut down'): void {
     this.tell(`the database goes away: ${reason}`)
     this.database.takeAway(reason)
   }
@@ -130,32 +170,136 @@ export class World {
     this.database.bringBack()
   }
 
+  /** Ends all sessions; those that follow get the same process numbers over again. */
+  databaseRestarts(): void {
+    this.tell('the database restarts')
+    this.database.restart()
+  }
+
+  /** Sets the database's clock forward; back, if negative. */
+  databaseClockJumps(byMs: number): void {
+    this.tell(`the clock of the database jumps by ${byMs} ms`)
+    this.database.clockOffMs += byMs
+  }
+
+  /** The next attempt at the step never ends by itself. */
+  stepHangs(jobName: string, stepName: string): void {
+    this.#befall(jobName, stepName, 'hang', 'hangs')
+  }
+
+  /** The next attempt at the step says more than an agent keeps. */
+  stepFloods(jobName: string, stepName: string): void {
+    this.#befall(jobName, stepName, 'flood', 'floods its output')
+  }
+
+  /** The next attempt at the step is killed half way. */
+  stepDies(jobName: string, stepName: string): void {
+    this.#befall(jobName, stepName, 'die', 'dies')
+  }
+
   /** Tells of every transition from now on. */
-  observe(observer: (host: string, transition: Transition) => void): void {
+  observe(observer: (agent: string, transition: Transition) => void): void {
     this.#observers.push(observer)
+  }
+
+  /** Tells of everything that happens from now on. */
+  watch(watcher: (event: WorldEvent) => void): void {
+    this.#watchers.push(watcher)
   }
 
   /** Every transition of every machine: when, whose, on what, and where that led. */
   get trace(): readonly string[] {
-    return this.#trace
+    return this.#trace.map(traceLine)
+  }
+
+  /** From the start on, ends the world with an error as soon as something has happened that never may. */
+  guard(): void {
+    guard(this)
   }
 
   /** Says in the story what somebody does, before it is done. */
   tell(line: string): void {
     this.#story.tell(line)
+    this.#happened({ type: 'told', line })
   }
 
-  #traceLine(host: string, { machine, snapshot, event, from, to }: Transition): string {
-    const whose = machine === 'agent' ? host : `${host} run ${snapshot.context.run.id}`
-    return `${this.time.nowMs} ${whose} ${machine}: ${from ?? ''} --${event.type}--> ${to}`
+  #makeProcess(name: string, host: string, options: Partial<AgentInput>): AgentProcess {
+    const time = new HostTime(this.time, this.#random)
+    const { latencyMsMax = 0 } = this.#options
+    const { store, line } = this.#parts.memoryStore(this.database, host, {
+      nowMs: () => this.time.nowMs,
+      toAgent: (action) => time.run(action),
+      inWorld: (delayMs, action) => {
+        this.time.after(delayMs, action)
+      },
+      inAgent: (delayMs, action) => time.after(delayMs, action),
+      latencyMs: () => (latencyMsMax === 0 ? 0 : this.#random.between(0, latencyMsMax)),
+    })
+    const executor = this.#parts.simulatedExecutor({
+      behaviourOf: (stepId) => this.#behaviourOf(stepId),
+      mishapOf: (stepId) => this.#mishaps.get(stepId)?.shift(),
+      observe: (code) => this.#happened({ type: 'code', agent: name, ...code }),
+    })
+    const agent = this.#parts.createAgent({
+      host,
+      runsMax: 50,
+      pollMs: 5_000,
+      reconnectMsMax: 30_000,
+      drainMs: 60_000,
+      outputBytesMax: 1_000_000,
+      ...options,
+      services: time
+        .effectContext()
+        .pipe(Context.add(Store, store), Context.add(Executors, { sql: executor, shell: executor, http: executor })),
+      clock: time.clock,
+      observe: (transition) => this.#transited(name, transition),
+      failed: (bug) => this.time.halt(bug),
+    })
+    return { agent, time, line }
   }
 
-  #define(id: number, name: string, { steps = [{ name: 'step' }], schedules = [], timeZone = 'UTC' }: JobInStory): Job {
+  #transited(agent: string, transition: Transition): void {
+    const { machine, event, from, to, snapshot } = transition
+    const run = machine === 'agent' ? undefined : snapshot.context.run.id
+    this.#trace.push({ at: this.time.nowMs, agent, machine, run, event: event.type, from, to })
+    this.#story.observe(agent, transition)
+    for (const observe of this.#observers) observe(agent, transition)
+    if (this.#watchers.length > 0) this.#happened({ type: 'transition', agent, transition })
+  }
+
+  #happened(event: WorldEvent): void {
+    for (const watch of this.#watchers) watch(event)
+  }
+
+  /** Does something to a job; once that is deleted, nothing. */
+  #withJob(jobName: string, line: string, act: (jobId: number) => void): void {
+    const id = this.idOf(jobName)
+    const isThere = this.database.jobs.has(id)
+    this.tell(isThere ? line : `${line}, which is gone`)
+    if (isThere) act(id)
+  }
+
+  #befall(jobName: string, stepName: string, mishap: Mishap, what: string): void {
+    this.#withJob(jobName, `the next attempt at ${stepName} of ${jobName} ${what}`, (id) => {
+      const step = this.database.row(id).job.steps.find(({ name }) => name === stepName)
+      if (step === undefined) return
+      const mishaps = this.#mishaps.get(step.id)
+      if (mishaps === undefined) this.#mishaps.set(step.id, [mishap])
+      else mishaps.push(mishap)
+    })
+  }
+
+  #placeAndTime({ host = '', due }: JobInStory): { host: string; nextRun: number | undefined } {
+    return { host, nextRun: due === undefined ? undefined : this.#moment(due) }
+  }
+
+  #define(id: number, name: string, story: JobInStory, before: readonly Step[]): Job {
+    const { steps = [{ name: 'step' }], schedules = [], timeZone = 'UTC' } = story
     return {
       id,
       name,
       timeZone,
-      steps: steps.map((step) => this.#defineStep(step)),
+      steps: steps.map((step) => this.#defineStep(step, before)),
       schedules: schedules.map((schedule, index) => ({
         id: this.database.nextId('schedule'),
         name: `schedule ${index + 1}`,
@@ -172,8 +316,8 @@ export class World {
     }
   }
 
-  #defineStep({ takes = 0, failures = 0, says = '', diesIn = 0, ...step }: StepInStory): Step {
-    const id = this.database.nextId('step')
+  #defineStep({ takes = 0, failures = 0, says = '', diesIn = 0, ...step }: StepInStory, before: readonly Step[]): Step {
+    const id = before.find(({ name }) => name === step.name)?.id ?? this.database.nextId('step')
     this.#behaviours.set(id, { takes, failures, says, diesIn })
     return { kind: 'shell', code: '', onError: 'fail', attemptsMax: 1, backoff: defaultBackoff, ...step, id }
   }
@@ -185,39 +329,28 @@ export class World {
   }
 
   #moment(text: string): number {
-    const day = new Date(this.time.nowMs).toISOString().slice(0, 10)
-    const moment = Date.parse(`${text.includes('T') ? text : `${day}T${text}`}Z`)
-    if (Number.isNaN(moment)) throw new Error(`"${text}" is no moment: write HH:MM:SS, or YYYY-MM-DDTHH:MM:SS`)
-    return moment
+    return momentOf(text, this.time.nowMs)
   }
 }
 
-/** An agent in a story, to whom things happen. */
-export class AgentInWorld {
-  readonly #parts: AgentParts
-
-  constructor(parts: AgentParts) {
-    this.#parts = parts
-  }
-
-  /** Asks it to stop, as SIGTERM does. */
-  stop(): void {
-    this.#parts.agent.actor.send({ type: 'stop' })
-  }
-
-  /** Ends it without a word, as `kill -9` does. */
-  crash(): void {
-    this.#parts.vanish()
-    Effect.runForkWith(this.#parts.context)(this.#parts.agent.abandon)
-  }
-
-  /** Ends its session, and lets it not in again for so long. */
-  cutOff(duration: Duration.Input): void {
-    this.#parts.cutOff(Duration.toMillis(Duration.fromInputUnsafe(duration)))
-  }
+/** A moment given as `HH:MM:SS` of the day of another, or as a whole date and time. */
+export function momentOf(text: string, dayOf: number): number {
+  const day = new Date(dayOf).toISOString().slice(0, 10)
+  const moment = Date.parse(`${text.includes('T') ? text : `${day}T${text}`}Z`)
+  if (Number.isNaN(moment)) throw new Error(`"${text}" is no moment: write HH:MM:SS, or YYYY-MM-DDTHH:MM:SS`)
+  return moment
 }
 
-type AgentParts = Pick<MemoryStore, 'vanish' | 'cutOff'> & {
-  readonly agent: Agent
-  readonly context: Context.Context<never>
+type TraceEntry = {
+  readonly at: number
+  readonly agent: string
+  readonly machine: Transition['machine']
+  readonly run: number | undefined
+  readonly event: string
+  readonly from: string | undefined
+  readonly to: string
+}
+
+function traceLine({ at, agent, machine, run, event, from, to }: TraceEntry): string {
+  return `${at} ${agent}${run === undefined ? '' : ` run ${run}`} ${machine}: ${from ?? ''} --${event}--> ${to}`
 }

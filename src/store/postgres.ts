@@ -40,9 +40,13 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
   const outerScope = yield* Effect.scope
   const gate = new SessionGate()
   let session: ServiceSession | undefined
-  /** The process numbers of earlier sessions; runs may still be claimed under them. */
-  const earlierPids = new Set<number>()
-  let registeredPid = 0
+  /** The process numbers of this session and of earlier ones; runs may still be claimed under any of them. */
+  const pids = new Set<number>()
+  /** What earlier sessions signed on as; see `agentKey`. */
+  const earlierKeys = new Set<string>()
+  let ownKey: string | undefined
+  /** Runs of ours whose claims are still under the number of an earlier session. */
+  let unadopted: readonly number[] = []
   /** The database's clock less our monotonic one. */
   let clockOffsetMs: number | undefined
 
@@ -97,8 +101,9 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
       }
       return Effect.tryPromise({
         try: () => service.client.query<Row>({ text, values: [...values] }),
-        catch: (cause) => statementError(cause),
+        catch: (cause) => cause,
       }).pipe(
+        Effect.catch((cause) => (isBug(cause) ? Effect.die(cause) : Effect.fail(statementError(cause)))),
         Effect.map(({ rows }) => rows),
         Effect.tapErrorTag('SessionLost', ({ message }) => Effect.sync(() => noticeLoss(service, message))),
         Effect.timeoutOrElse({
@@ -155,41 +160,52 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
 
   const register = (heldRuns: readonly number[]) =>
     Effect.gen(function* () {
-      if (registeredPid !== 0) earlierPids.add(registeredPid)
       const ownPid = pid()
+      const isOursAgain = pids.has(ownPid)
       // Should the answer be lost, runs may be claimed under this number all the same.
-      registeredPid = ownPid
-      earlierPids.delete(ownPid)
-      const values = [ownPid, host, heldRuns, [...earlierPids]]
-      const insert = query<{ registered: boolean; adopted: readonly number[] }>(sql.register, values)
-      let [row] = yield* insert
-      if (row?.registered === false) {
-        yield* rescueAgents(
-          (yield* query<OrphanRow>(sql.findOrphans, [0, [ownPid]])).filter(({ agent }) => agent === ownPid),
-        )
-        row = (yield* insert)[0]
+      pids.add(ownPid)
+      if (ownKey !== undefined) earlierKeys.add(ownKey)
+      ownKey = undefined
+      ownKey = yield* signOn(ownPid)
+      if (isOursAgain) {
+        const claims = yield* query<OrphanRow>(sql.claimedByUs, [ownPid])
+        yield* rescueJobs(claims.filter(({ run }) => run === null || !heldRuns.includes(run)))
       }
-      const adopted = new Set(row?.adopted)
-      gate.open()
-      return { lostRuns: heldRuns.filter((run) => !adopted.has(run)) }
+      const ours = yield* adopt(heldRuns)
+      if (session?.lost === undefined) gate.open()
+      return { lostRuns: heldRuns.filter((run) => !ours.has(run)) }
     }).pipe(orLoseSession)
 
+  /** A row that bears our session's number already is that of an agent which is gone, and which is ended first. */
+  const signOn = Effect.fnUntraced(function* (ownPid: number) {
+    const insert = query<{ key: string }>(sql.register, [ownPid, host, [...earlierKeys]])
+    const [row] = yield* insert
+    if (row !== undefined) return row.key
+    const keys = (yield* query<{ key: string }>(sql.findKey, [ownPid])).map(({ key }) => key)
+    const orphans = yield* query<OrphanRow>(sql.findOrphans, [0, keys])
+    yield* rescueAgents(orphans.filter(({ agent }) => agent === ownPid))
+    const [again] = yield* insert
+    if (again !== undefined) return again.key
+    const message = `an agent that is gone is still signed on as ${ownPid}, which is our number now`
+    return yield* new ServerError({ message, sqlstate: '' })
+  })
+
+  /** Those of the runs that are still ours. Claims whose job somebody holds locked are put under our number later. */
+  const adopt = Effect.fnUntraced(function* (runs: readonly number[]) {
+    if (runs.length === 0) return new Set<number>()
+    const rows = yield* query<{ run: number; adopted: boolean }>(sql.adopt, [pid(), runs, [...pids]])
+    unadopted = rows.filter(({ adopted }) => !adopted).map(({ run }) => run)
+    return new Set(rows.map(({ run }) => run))
+  })
+
   const rescueOrphans = Effect.gen(function* () {
-    return yield* rescueAgents(yield* query<OrphanRow>(sql.findOrphans, [pid(), [...earlierPids]]))
+    yield* adopt(unadopted)
+    const orphans = yield* query<OrphanRow>(sql.findOrphans, [pid(), [...earlierKeys]])
+    return yield* rescueAgents(orphans.filter(({ run }) => run === null || !unadopted.includes(run)))
   }).pipe(orLoseSession)
 
-  /** Each job by itself, and each agent, so that one that cannot be rescued does not keep the others. */
   const rescueAgents = Effect.fnUntraced(function* (orphans: readonly OrphanRow[]) {
-    const rescues: Rescue[] = []
-    for (const { job, time_zone, now } of orphans) {
-      if (job === null) continue
-      const rescue = yield* rescueJob(jobOf(job, time_zone), orphans, now).pipe(
-        Effect.catchTag('ServerError', ({ message }) =>
-          Effect.as(trouble(`job "${job.jobname}" of an agent that is gone cannot be freed: ${message}`), undefined),
-        ),
-      )
-      if (rescue !== undefined) rescues.push(rescue)
-    }
+    const rescues = yield* rescueJobs(orphans)
     for (const agent of new Set(orphans.map((orphan) => orphan.agent))) {
       yield* query(sql.deleteAgent, [agent]).pipe(
         Effect.catchTag('ServerError', ({ message }) =>
@@ -200,9 +216,23 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
     return rescues
   })
 
-  const rescueJob = Effect.fnUntraced(function* (job: Job, orphans: readonly OrphanRow[], now: Instant) {
-    const agent = orphans.find((orphan) => orphan.job?.jobid === job.id)?.agent
-    const next = nextRun(job.schedules, now, job.timeZone) ?? null
+  /** Each job by itself, so that one that cannot be rescued does not keep the others. */
+  const rescueJobs = Effect.fnUntraced(function* (orphans: readonly OrphanRow[]) {
+    const rescues: Rescue[] = []
+    for (const { agent, job, time_zone, after } of orphans) {
+      if (job === null) continue
+      const rescue = yield* rescueJob(agent, jobOf(job, time_zone), after).pipe(
+        Effect.catchTag('ServerError', ({ message }) =>
+          Effect.as(trouble(`job "${job.jobname}" of an agent that is gone cannot be freed: ${message}`), undefined),
+        ),
+      )
+      if (rescue !== undefined) rescues.push(rescue)
+    }
+    return rescues
+  })
+
+  const rescueJob = Effect.fnUntraced(function* (agent: number, job: Job, after: Instant) {
+    const next = nextRun(job.schedules, after, job.timeZone) ?? null
     const rescue = (never: string | null) =>
       query<{ freed: boolean; run: number | null }>(sql.rescueJob, [job.id, agent, next, never])
     const [row] = yield* neverOrInfinity(rescue)
@@ -211,7 +241,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
 
   const claimDue = (slots: number) =>
     Effect.gen(function* () {
-      const [row] = yield* query<ClaimRow>(sql.claimDue, [pid(), [...earlierPids], host, slots])
+      const [row] = yield* query<ClaimRow>(sql.claimDue, [pid(), [...earlierKeys], host, slots])
       if (row === undefined) return yield* Effect.die(new Error('the server did not answer a claim'))
       clockOffsetMs = row.now - (yield* monotonicMs)
       return {
@@ -224,7 +254,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
         othersRun: row.others_run,
       }
     }).pipe(
-      Effect.catchTag('ServerError', ({ message }) =>
+      Effect.catchIf(isOtherThanSignedOff, ({ message }) =>
         Effect.as(trouble(`due jobs cannot be claimed: ${message}`), {
           runs: [],
           nextDueInMs: undefined,
@@ -233,19 +263,19 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
           othersRun: true,
         }),
       ),
+      orLoseSession,
     )
 
   /** Repeats a write of a run until it has been answered, over lost sessions and locked rows. */
-  function outlast<A, E>(
-    write: Effect.Effect<A, E | Busy | SessionLost>,
-  ): Effect.Effect<A, Exclude<E, Busy | SessionLost>> {
-    const again = (): Effect.Effect<A, Exclude<E, Busy | SessionLost>> =>
-      gate
-        .outlive(write)
-        .pipe(
-          Effect.catchTag('Busy' as never, (busy: Busy) => Effect.andThen(Effect.sleep(busy.pauseMs), again())),
-        ) as Effect.Effect<A, Exclude<E, Busy | SessionLost>>
-    return Effect.suspend(again)
+  function outlast<A, E>(write: Effect.Effect<A, E | Busy | SessionLost>, what: string) {
+    const again = (times: number): Effect.Effect<A, Exclude<E, Busy | SessionLost>> =>
+      Effect.catchIf(gate.outlive(write), isBusy, ({ pauseMs, message }) =>
+        (times === busyTimesQuiet ? trouble(`${what} has to wait: ${message}`) : Effect.void).pipe(
+          Effect.andThen(Effect.sleep(pauseMs)),
+          Effect.andThen(Effect.suspend(() => again(times + 1))),
+        ),
+      ) as Effect.Effect<A, Exclude<E, Busy | SessionLost>>
+    return Effect.suspend(() => again(1))
   }
 
   /** A refusal that a pause may heal: of a lock at once, of anything else later, and then it is told of. */
@@ -258,8 +288,9 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
   const beginAttempt = batched<{ run: Run; step: Step }, number, ClaimLost | StepGone>({
     send: (items) =>
       query<{ owned: boolean; attempt: number | null }>(sql.beginAttempts, [
-        registeredPid,
+        [...pids],
         items.map(({ run }) => run.id),
+        items.map(({ run }) => run.job.id),
         items.map(({ step }) => step.id),
       ]).pipe(
         Effect.map((rows) =>
@@ -279,8 +310,9 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
   type AttemptEnd = { run: Run; step: Step; attemptId: number; result: AttemptResult; retried: boolean }
   const sendAttemptEnds = (items: readonly AttemptEnd[], storableOutput = storable) =>
     query<{ owned: boolean; found: boolean }>(sql.endAttempts, [
-      registeredPid,
+      [...pids],
       items.map(({ run }) => run.id),
+      items.map(({ run }) => run.job.id),
       items.map(({ attemptId }) => attemptId),
       items.map(({ step, result, retried }) => attemptLetter(step, result, retried)),
       items.map(({ result }) => result.code),
@@ -295,7 +327,11 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
       ),
     )
   const endAttempt = batched<AttemptEnd, void, ClaimLost | AttemptGone>({
-    send: (items) => sendAttemptEnds(items),
+    send: (items) =>
+      Effect.map(
+        Effect.forEach(portions(items), (portion) => sendAttemptEnds(portion)),
+        (all) => all.flat(),
+      ),
     refused: (item, error) => {
       const asRefused = (again: ServerError) =>
         busyOr(`the end of step "${item.step.name}" of run ${item.run.id} cannot be logged`, again)
@@ -309,21 +345,23 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
 
   type RunFinish = { run: Run; end: RunEnd; next: Instant | undefined }
   const sendFinishes = (items: readonly RunFinish[], never: string | null) =>
-    query<{ owned: boolean }>(sql.finishRuns, [
-      registeredPid,
+    query<{ owned: boolean; busy: boolean }>(sql.finishRuns, [
+      [...pids],
       items.map(({ run }) => run.id),
+      items.map(({ run }) => run.job.id),
       items.map(({ end }) => runLetters[end]),
       items.map(({ run }) => run.dueAt),
       items.map(({ next }) => next ?? null),
       never,
     ]).pipe(
       Effect.map((rows) =>
-        rows.map(({ owned }, index) =>
-          owned ? Exit.void : Exit.fail(new ClaimLost({ runId: itemAt(items, index).run.id })),
-        ),
+        rows.map(({ owned, busy }, index): Exit.Exit<void, ClaimLost | Busy> => {
+          if (busy) return Exit.fail(new Busy({ message: 'somebody holds its job locked', pauseMs: 200 }))
+          return owned ? Exit.void : Exit.fail(new ClaimLost({ runId: itemAt(items, index).run.id }))
+        }),
       ),
     )
-  const finishRun = batched<RunFinish, void, ClaimLost>({
+  const finishRun = batched<RunFinish, void, ClaimLost | Busy>({
     send: (items) => sendFinishes(items, null),
     refused: (item, error) => {
       const asRefused = (again: ServerError) => busyOr(`the end of run ${item.run.id} cannot be logged`, again)
@@ -348,10 +386,10 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
     register,
     rescueOrphans,
     claimDue,
-    beginAttempt: (run, step) => outlast(beginAttempt({ run, step })),
+    beginAttempt: (run, step) => outlast(beginAttempt({ run, step }), `the beginning of a step of run ${run.id}`),
     endAttempt: (run, step, attemptId, result, retried) =>
-      outlast(endAttempt({ run, step, attemptId, result, retried })),
-    finishRun: (run, end, next) => outlast(finishRun({ run, end, next })),
+      outlast(endAttempt({ run, step, attemptId, result, retried }), `the end of a step of run ${run.id}`),
+    finishRun: (run, end, next) => outlast(finishRun({ run, end, next }), `the end of run ${run.id}`),
     deregister,
     commands: Stream.suspend(() => (session === undefined ? Stream.empty : Stream.fromQueue(session.commands))),
     now,
@@ -363,20 +401,24 @@ const answerTimeoutMs = 30_000
 
 /**
  * The session waits for nobody's lock for long, so that one edited job does not hold up the others, and gives up
- * before the server looks for deadlocks. A vanished host is noticed within a minute. Names are taken from nowhere
- * that others may write to.
+ * before the server looks for deadlocks. A vanished host is noticed within a minute. Times keep their microseconds.
+ * The search path stays what the site has made it, since triggers of the site's own may rely on that.
  */
 const sessionSettings = `
-  SET lock_timeout = '500ms'; SET statement_timeout = '20s'; SET idle_in_transaction_session_timeout = '20s';
+  SET lock_timeout = '500ms'; SET statement_timeout = '10s'; SET idle_in_transaction_session_timeout = '20s';
   SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
-  SET search_path = pg_catalog;
+  SET tcp_user_timeout = '50s';
+  SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;
+  SET extra_float_digits = 1;
   LISTEN escapement`
 
 const foreignKeyViolation = '23503'
 /** Of text that the database's encoding cannot hold. */
 const encodingStates: ReadonlySet<string> = new Set(['22021', '22P05'])
-/** A lock that was not to be had, a deadlock, a statement that took too long, a serialization failure. */
-const lockStates: ReadonlySet<string> = new Set(['55P03', '40P01', '57014', '40001'])
+/** A lock that was not to be had, a deadlock, a serialization failure. */
+const lockStates: ReadonlySet<string> = new Set(['55P03', '40P01', '40001'])
+/** How often a write is repeated before anybody is told. */
+const busyTimesQuiet = 25
 
 type SchemaFactsRow = {
   readonly database: string
@@ -402,9 +444,10 @@ type ClaimRow = {
 
 type OrphanRow = {
   readonly agent: number
+  readonly run: number | null
   readonly job: JobDefinition | null
   readonly time_zone: string
-  readonly now: number
+  readonly after: number
 }
 
 const monotonicMs = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
@@ -414,6 +457,20 @@ function neverOrInfinity<A, E>(write: (never: string | null) => Effect.Effect<A,
   return Effect.catchIf(write(null), isServerError, (error) =>
     lockStates.has(error.sqlstate) ? Effect.fail(error) : write('infinity'),
   )
+}
+
+/** An agent whose row somebody has deleted cannot claim: it has to sign on again. */
+function isOtherThanSignedOff(error: unknown): error is ServerError {
+  return isServerError(error) && error.sqlstate !== foreignKeyViolation
+}
+
+function isBusy(error: unknown): error is Busy {
+  return error instanceof Busy
+}
+
+/** What pg throws before it has sent anything is no fault of the network's. */
+function isBug(cause: unknown): boolean {
+  return cause instanceof TypeError || cause instanceof RangeError
 }
 
 function isServerError(error: unknown): error is ServerError {
@@ -430,6 +487,10 @@ function prepareSession({ client, target }: Session): Effect.Effect<void, Unreac
     },
     catch: (cause) => new Unreachable({ message: `${target}: ${(cause as Error).message}` }),
   }).pipe(
+    Effect.timeoutOrElse({
+      duration: answerTimeoutMs,
+      orElse: () => Effect.fail(new Unreachable({ message: `${target} does not answer` })),
+    }),
     Effect.filterOrFail(
       (standby) => !standby,
       () =>
@@ -485,6 +546,26 @@ function lackOf(
     return `role "${role}" lacks rights in database "${database}": GRANT ${missing.join(', ')} TO "${role}"`
   return undefined
 }
+
+/** Parts of the whole, in order, whose outputs are not too much for one statement. */
+function portions<Item extends { readonly result: AttemptResult }>(
+  items: readonly Item[],
+): readonly (readonly Item[])[] {
+  const parts: Item[][] = [[]]
+  let length = 0
+  for (const item of items) {
+    length += item.result.output.length
+    if (length > outputMost && parts.at(-1)?.length !== 0) {
+      parts.push([])
+      length = item.result.output.length
+    }
+    parts.at(-1)?.push(item)
+  }
+  return parts
+}
+
+/** Characters of output in one statement. */
+const outputMost = 16_000_000
 
 function onlyAnswer<A, E>([answer]: readonly Exit.Exit<A, E>[]): Effect.Effect<A, E> {
   return answer ?? Effect.die(new Error('the statement left an item unanswered'))

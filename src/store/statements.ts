@@ -1,8 +1,9 @@
 /**
  * The SQL of the store. Every statement stands alone, in a transaction of its own.
  *
- * A run is fenced by its row in `pga_joblog`, which nobody but its agent, or whoever ends it for a dead agent, ever
- * writes: it is locked and must still say running. Locking the job's row instead would wait for people's edits.
+ * A run is fenced by its row in `pga_joblog`, which only its agent writes, or whoever ends it for a dead one: it is
+ * locked and must still say running. Locking the job's row instead would wait for people's edits. While it says
+ * running, its job stays claimed under one of the numbers that its agent has had ($1), and by nobody else.
  */
 
 const epochMs = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
@@ -27,18 +28,21 @@ const definition = `json_build_object(
         FROM pgagent.pga_exception WHERE jexscid = jscid)) ORDER BY jscid), '[]')
     FROM pgagent.pga_schedule WHERE jscjobid = j.jobid AND jscenabled))`
 
+/** An agent by its session's number and its login time, since a server that was restarted uses numbers again. */
+const agentKey = `jagpid::text || ' ' || extract(epoch FROM jaglogintime)::text`
+
 /**
  * Agents that are gone: their session is, or its number now belongs to a later one. Those that this agent was under
- * earlier sessions ($2) are gone too, whether the server has noticed or not. `backend_start` of other roles' sessions
- * may be hidden; such an agent is taken to live.
+ * earlier sessions ($2, by their keys) are gone too, whether the server has noticed or not. `backend_start` of other
+ * roles' sessions may be hidden; such an agent is taken to live.
  */
 const deadAgents = `
   SELECT jagpid FROM pgagent.pga_jobagent
-  WHERE jagpid <> $1::int AND (jagpid = ANY ($2::int[]) OR NOT EXISTS (
+  WHERE jagpid <> $1::int AND ((${agentKey}) = ANY ($2::text[]) OR NOT EXISTS (
     SELECT FROM pg_catalog.pg_stat_activity
     WHERE pid = jagpid AND datname = current_database() AND coalesce(backend_start <= jaglogintime, true)))`
 
-/** $1 own pid, $2 earlier pids, $3 host, $4 slots. */
+/** $1 own pid, $2 keys of earlier sessions, $3 host, $4 slots. */
 export const claimDue = `
   WITH due AS MATERIALIZED (
     SELECT jobid, jobnextrun FROM pgagent.pga_job
@@ -56,7 +60,7 @@ export const claimDue = `
         'run', jlgid, 'due', ${epochMs('j.jobnextrun')}, 'job', ${definition}) ORDER BY jlgid), '[]')
       FROM claimed AS j JOIN opened ON jlgjobid = j.jobid) AS runs,
     (SELECT ${epochMs('min(jobnextrun)')} FROM pgagent.pga_job
-      WHERE jobenabled AND jobagentid IS NULL AND jobnextrun > now() AND jobhostagent IN ('', $3)) AS next_due,
+      WHERE jobenabled AND jobagentid IS NULL AND jobnextrun > now()) AS next_due,
     EXISTS (SELECT FROM pgagent.pga_job
       WHERE jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobhostagent IN ('', $3)
         AND jobid NOT IN (SELECT jobid FROM claimed)) AS held_back,
@@ -65,19 +69,25 @@ export const claimDue = `
     current_setting('TimeZone') AS time_zone,
     ${epochMs('clock_timestamp()')} AS now`
 
-/** Runs, by number n, that are still ours: `asked` must have a column `run`, and $1 is the own pid. */
+/** Runs, by number n, that are still ours: `asked` has columns `run` and `job`, and $1 the numbers that we have had. */
 const owned = `
-  SELECT asked.*, jlgjobid AS job
+  SELECT asked.*
   FROM asked
   JOIN pgagent.pga_joblog ON jlgid = run AND jlgstatus = 'r'
-  JOIN pgagent.pga_job ON jobid = jlgjobid AND jobagentid = $1
+  JOIN pgagent.pga_job ON jobid = job AND jobagentid = ANY ($1::int[])
   ORDER BY jlgid
   FOR NO KEY UPDATE OF pga_joblog`
 
-/** $2 runs, $3 steps. An attempt that is open already was begun by the same request, whose answer was lost. */
+/** Whether somebody has deleted the row of a run in `asked`, so that its job is still claimed by us, for nothing. */
+const gone = `(
+  NOT EXISTS (SELECT FROM pgagent.pga_joblog WHERE jlgid = asked.run)
+  AND EXISTS (SELECT FROM pgagent.pga_job WHERE jobid = asked.job AND jobagentid = ANY ($1::int[]))
+  AND NOT EXISTS (SELECT FROM pgagent.pga_joblog WHERE jlgjobid = asked.job AND jlgstatus = 'r'))`
+
+/** $2 runs, $3 their jobs, $4 steps. An attempt that is open already was begun by the same request, whose answer was lost. */
 export const beginAttempts = `
   WITH asked AS (
-    SELECT * FROM unnest($2::int[], $3::int[]) WITH ORDINALITY AS asked (run, step, n)
+    SELECT * FROM unnest($2::int[], $3::int[], $4::int[]) WITH ORDINALITY AS asked (run, job, step, n)
   ), owned AS MATERIALIZED (${owned}
   ), open AS (
     SELECT n, jslid FROM owned JOIN pgagent.pga_jobsteplog ON jsljlgid = run AND jsljstid = step AND jslstatus = 'r'
@@ -87,37 +97,54 @@ export const beginAttempts = `
     ORDER BY n
     RETURNING jslid, jsljlgid
   )
-  SELECT asked.n::int, owned.n IS NOT NULL AS owned, coalesce(open.jslid, begun.jslid) AS attempt
+  SELECT asked.n::int, owned.n IS NOT NULL OR ${gone} AS owned, coalesce(open.jslid, begun.jslid) AS attempt
   FROM asked LEFT JOIN owned USING (n) LEFT JOIN open USING (n) LEFT JOIN begun ON jsljlgid = asked.run
   ORDER BY asked.n`
 
-/** $2 runs, $3 attempts, $4 letters, $5 results, $6 outputs. */
+/** $2 runs, $3 their jobs, $4 attempts, $5 letters, $6 results, $7 outputs. */
 export const endAttempts = `
   WITH asked AS (
-    SELECT * FROM unnest($2::int[], $3::int[], $4::text[], $5::int[], $6::text[])
-      WITH ORDINALITY AS asked (run, attempt, letter, result, output, n)
+    SELECT * FROM unnest($2::int[], $3::int[], $4::int[], $5::text[], $6::int[], $7::text[])
+      WITH ORDINALITY AS asked (run, job, attempt, letter, result, output, n)
   ), owned AS MATERIALIZED (${owned}
   ), ended AS (
     UPDATE pgagent.pga_jobsteplog
     SET jslstatus = letter, jslresult = result, jsloutput = output, jslduration = now() - jslstart
     FROM owned WHERE jslid = attempt AND jslstatus = 'r'
   )
-  SELECT asked.n::int, owned.n IS NOT NULL AS owned,
+  SELECT asked.n::int, owned.n IS NOT NULL OR ${gone} AS owned,
     EXISTS (SELECT FROM pgagent.pga_jobsteplog WHERE jslid = asked.attempt) AS found
   FROM asked LEFT JOIN owned USING (n)
   ORDER BY asked.n`
 
 /**
- * $2 runs, $3 letters, $4 due times, $5 next runs, as milliseconds since 1970; $6 what stands for never.
+ * $2 runs, $3 their jobs, $4 letters, $5 due times, $6 next runs, as milliseconds since 1970; $7 what stands for never.
  *
  * The next run is set only where the due time still stands. A null there makes the trigger look for one itself, and
- * find none either; should it fail instead, 'infinity' for $6 keeps it out.
+ * find none either; should it fail instead, 'infinity' for $7 keeps it out. No row that somebody holds locked is
+ * waited for: its run is answered as `busy`. A claim whose run was deleted is given back all the same.
  */
 export const finishRuns = `
   WITH asked AS (
-    SELECT * FROM unnest($2::int[], $3::text[], $4::float8[], $5::float8[])
-      WITH ORDINALITY AS asked (run, letter, due, next, n)
-  ), owned AS MATERIALIZED (${owned}
+    SELECT * FROM unnest($2::int[], $3::int[], $4::text[], $5::float8[], $6::float8[])
+      WITH ORDINALITY AS asked (run, job, letter, due, next, n)
+  ), ours AS MATERIALIZED (
+    SELECT n FROM asked
+    WHERE ${gone} OR EXISTS (SELECT FROM pgagent.pga_joblog JOIN pgagent.pga_job ON jobid = jlgjobid
+      WHERE jlgid = run AND jlgstatus = 'r' AND jobagentid = ANY ($1::int[]))
+  ), owned AS MATERIALIZED (
+    SELECT asked.*
+    FROM asked
+    JOIN pgagent.pga_joblog ON jlgid = run AND jlgstatus = 'r'
+    JOIN pgagent.pga_job ON jobid = asked.job AND jobagentid = ANY ($1::int[])
+    ORDER BY jlgid
+    FOR NO KEY UPDATE OF pga_joblog, pga_job SKIP LOCKED
+  ), orphaned AS MATERIALIZED (
+    SELECT asked.*
+    FROM asked
+    JOIN pgagent.pga_job ON jobid = asked.job AND jobagentid = ANY ($1::int[])
+    WHERE ${gone}
+    FOR NO KEY UPDATE OF pga_job SKIP LOCKED
   ), attempts AS (
     UPDATE pgagent.pga_jobsteplog SET jslstatus = 'd' FROM owned WHERE jsljlgid = run AND jslstatus = 'r'
   ), finished AS (
@@ -126,39 +153,72 @@ export const finishRuns = `
     UPDATE pgagent.pga_job
     SET jobagentid = NULL, jobnextrun = coalesce(
       CASE WHEN jobnextrun = to_timestamp(due / 1000) THEN to_timestamp(next / 1000) ELSE jobnextrun END,
-      $6::timestamptz)
-    FROM owned WHERE jobid = job AND jobagentid = $1
+      $7::timestamptz)
+    FROM (SELECT * FROM owned UNION ALL SELECT * FROM orphaned) AS ended WHERE jobid = job
+    RETURNING n
   )
   SELECT asked.n::int,
-    owned.n IS NOT NULL OR coalesce(jlgstatus = asked.letter AND jlgduration IS NOT NULL, false) AS owned
-  FROM asked LEFT JOIN owned USING (n) LEFT JOIN pgagent.pga_joblog ON jlgid = asked.run
+    ours.n IS NOT NULL OR coalesce(jlgstatus = asked.letter AND jlgduration IS NOT NULL, false) AS owned,
+    ours.n IS NOT NULL AND freed.n IS NULL AS busy
+  FROM asked LEFT JOIN ours USING (n) LEFT JOIN freed USING (n) LEFT JOIN pgagent.pga_joblog ON jlgid = asked.run
   ORDER BY asked.n`
 
-/** $1 own pid, $2 host, $3 runs held, $4 earlier pids. Returns the runs that were taken over. */
+/**
+ * $1 own pid, $2 host, $3 keys of earlier sessions. Returns the agent's key, or nothing where the number is that of
+ * another agent, which is gone. A number that we have had before is ours.
+ */
 export const register = `
-  WITH agent AS (
-    INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES ($1, $2) ON CONFLICT (jagpid) DO NOTHING
-    RETURNING jagpid
-  ), held AS (
-    SELECT jlgid, jobid FROM pgagent.pga_joblog JOIN pgagent.pga_job ON jobid = jlgjobid
-    WHERE jlgid = ANY ($3::int[]) AND jlgstatus = 'r' AND jobagentid = ANY ($4::int[])
-  ), adopted AS (
-    UPDATE pgagent.pga_job AS job SET jobagentid = jagpid FROM agent, held WHERE job.jobid = held.jobid
-    RETURNING held.jlgid
-  )
-  SELECT EXISTS (SELECT FROM agent) AS registered, coalesce(array_agg(jlgid), '{}') AS adopted FROM adopted`
+  INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES ($1, $2)
+  ON CONFLICT (jagpid) DO UPDATE SET jaglogintime = excluded.jaglogintime, jagstation = excluded.jagstation
+    WHERE (pga_jobagent.jagpid::text || ' ' || extract(epoch FROM pga_jobagent.jaglogintime)::text) = ANY ($3::text[])
+  RETURNING ${agentKey} AS key`
 
-/** $1 own pid, $2 earlier pids. A row for each job that a dead agent holds, and one for each that holds none. */
+/**
+ * $1 own pid, $2 runs held, $3 numbers that we have had. Puts their claims under the new number, but for those whose
+ * job somebody holds locked, and returns those that are still ours.
+ */
+export const adopt = `
+  WITH held AS MATERIALIZED (
+    SELECT jlgid, jobid FROM pgagent.pga_joblog JOIN pgagent.pga_job ON jobid = jlgjobid
+    WHERE jlgid = ANY ($2::int[]) AND jlgstatus = 'r' AND jobagentid = ANY ($3::int[])
+  ), free AS MATERIALIZED (
+    SELECT pga_job.jobid FROM pgagent.pga_job JOIN held USING (jobid)
+    WHERE jobagentid = ANY ($3::int[]) FOR NO KEY UPDATE OF pga_job SKIP LOCKED
+  ), adopted AS (
+    UPDATE pgagent.pga_job AS job SET jobagentid = $1 FROM free WHERE job.jobid = free.jobid
+    RETURNING job.jobid
+  )
+  SELECT jlgid AS run, jobid IN (SELECT jobid FROM adopted) AS adopted FROM held`
+
+/** $1 own pid. What is claimed under it: a claim whose answer was lost, when the number was ours before, is nobody's. */
+export const claimedByUs = `
+  SELECT $1::int AS agent, ${definition} AS job, (SELECT max(jlgid) FROM pgagent.pga_joblog
+      WHERE jlgjobid = j.jobid AND jlgstatus = 'r') AS run,
+    current_setting('TimeZone') AS time_zone, ${epochMs('greatest(now(), j.jobnextrun)')} AS after
+  FROM pgagent.pga_job AS j WHERE jobagentid = $1`
+
+/** $1 the pid of an agent. */
+export const findKey = `SELECT ${agentKey} AS key FROM pgagent.pga_jobagent WHERE jagpid = $1`
+
+/**
+ * $1 own pid, $2 keys of earlier sessions. A row for each job that a dead agent holds, and one for each that holds
+ * none. `after` is where to seek the job's next run: after the run that was cut off, should clocks have been set back.
+ */
 export const findOrphans = `
   SELECT jagpid AS agent, CASE WHEN j.jobid IS NOT NULL THEN ${definition} END AS job,
-    current_setting('TimeZone') AS time_zone, ${epochMs('now()')} AS now
+    (SELECT max(jlgid) FROM pgagent.pga_joblog WHERE jlgjobid = j.jobid AND jlgstatus = 'r') AS run,
+    current_setting('TimeZone') AS time_zone, ${epochMs('greatest(now(), j.jobnextrun)')} AS after
   FROM (${deadAgents}) AS dead LEFT JOIN pgagent.pga_job AS j ON jobagentid = jagpid
   ORDER BY jagpid, j.jobid`
 
-/** $1 job, $2 its dead agent, $3 its next run, $4 what stands for never. */
+/**
+ * $1 job, $2 its dead agent, $3 its next run, $4 what stands for never.
+ *
+ * A next run that is later than the claim was set by somebody since, and stays.
+ */
 export const rescueJob = `
   WITH orphan AS MATERIALIZED (
-    SELECT jobid FROM pgagent.pga_job WHERE jobid = $1 AND jobagentid = $2 FOR NO KEY UPDATE
+    SELECT jobid FROM pgagent.pga_job WHERE jobid = $1 AND jobagentid = $2 FOR NO KEY UPDATE SKIP LOCKED
   ), runs AS (
     UPDATE pgagent.pga_joblog SET jlgstatus = 'd'
     WHERE jlgstatus = 'r' AND jlgjobid IN (SELECT jobid FROM orphan)
@@ -168,7 +228,9 @@ export const rescueJob = `
     WHERE jslstatus = 'r' AND jsljlgid IN (
       SELECT jlgid FROM pgagent.pga_joblog WHERE jlgjobid IN (SELECT jobid FROM orphan))
   ), freed AS (
-    UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = coalesce(to_timestamp($3::float8 / 1000), $4::timestamptz)
+    UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = CASE
+      WHEN jobnextrun > joblastrun OR jobnextrun IS NULL THEN coalesce(jobnextrun, $4::timestamptz)
+      ELSE coalesce(to_timestamp($3::float8 / 1000), $4::timestamptz) END
     WHERE jobid IN (SELECT jobid FROM orphan)
     RETURNING jobid
   )

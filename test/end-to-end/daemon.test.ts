@@ -135,6 +135,31 @@ describe('the daemon', () => {
     await agent.stop()
   })
 
+  test('tells of what the database refuses, goes on when it no longer does, and can be stopped meanwhile', async () => {
+    await client.query(`
+      CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no % today', TG_ARGV[0]; END $$;
+      CREATE TRIGGER refuse BEFORE INSERT ON pgagent.pga_joblog FOR EACH ROW EXECUTE FUNCTION refuse('claims')`)
+    const agent = await new AgentProcess(['-t', '1', '-l', '2', database.conninfo]).serving()
+    const jobId = await createJob(client, 'refused', [{ code: 'SELECT 1' }])
+    await runNow(client, jobId)
+    await agent.logged(/WARNING: due jobs cannot be claimed: no claims today/)
+    await client.query(`DROP TRIGGER refuse ON pgagent.pga_joblog`)
+    expect(await ended(client, jobId)).toBe('s')
+
+    await client.query(
+      `CREATE TRIGGER refuse BEFORE UPDATE ON pgagent.pga_joblog FOR EACH ROW EXECUTE FUNCTION refuse('ends')`,
+    )
+    await runNow(client, jobId)
+    await agent.logged(/WARNING: the end of run \d+ cannot be logged: no ends today/)
+    for (const signs of [/asked to stop: 1 running/, /aborting 1 running/]) {
+      agent.child.kill('SIGTERM')
+      await agent.logged(signs)
+    }
+    expect(await agent.stop()).toBe(1)
+    expect(agent.log).toMatch(/ERROR: stopped with 1 running, whose end could not be logged/)
+    await client.query('DROP FUNCTION refuse CASCADE')
+  })
+
   test('runs only the kinds of steps that it may', async () => {
     const agent = await new AgentProcess(['-l', '2', '--executors', 'sql', database.conninfo]).serving()
     const jobId = await createJob(client, 'shell', [{ kind: 'b', code: 'true' }])

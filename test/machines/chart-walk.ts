@@ -85,7 +85,7 @@ export function walkAgent() {
     ...more,
   })
   const facts = { type: 'fits', server: '18', timeZone: 'UTC', installed: false }
-  const answers: Record<string, readonly EventObject[]> = {
+  const answers: Record<string, readonly (EventObject & { output?: unknown })[]> = {
     'connecting.trying': done('connect', [
       { type: 'connected' },
       { type: 'unreachable', reason: 'away' },
@@ -111,10 +111,15 @@ export function walkAgent() {
     { type: 'abort', jobId: 1 },
     { type: 'trouble', reason: 'no' },
     ...(running > 0 ? [{ type: 'runFinished', runId: 1 }] : []),
-    ...(stopsAsked < 2 ? [{ type: 'stop' }] : []),
+    ...(stopsAsked < 3 ? [{ type: 'stop' }] : []),
     ...(state.startsWith('serving') ? [{ type: 'sessionLost', reason: 'gone' }] : []),
-    ...(answers[state] ?? []),
+    ...(answers[state] ?? []).filter(({ output }) => running < 1 || !claimsAny(output)),
   ])
+}
+
+/** A full agent asks for no runs, and gets none. */
+function claimsAny(output: unknown): boolean {
+  return typeof output === 'object' && output !== null && 'runs' in output && (output.runs as unknown[]).length > 0
 }
 
 function done(actor: string, outputs: readonly unknown[]): readonly EventObject[] {

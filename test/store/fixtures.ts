@@ -3,7 +3,8 @@ import type { Client } from 'pg'
 import type { OnError } from '../../src/domain/job.ts'
 import { defaultBackoff } from '../../src/domain/settings.ts'
 import { parseConninfo } from '../../src/postgres/conninfo.ts'
-import { MemoryDatabase, memoryStore } from '../../src/simulation/memory-store.ts'
+import { MemoryDatabase } from '../../src/simulation/memory-database.ts'
+import { memoryStore } from '../../src/simulation/memory-store.ts'
 import { postgresStore } from '../../src/store/postgres.ts'
 import type { Store } from '../../src/store/store.ts'
 import { createDatabase, realServer, type TestDatabase } from '../support/postgres.ts'
@@ -120,13 +121,12 @@ export async function memoryDatabase(): Promise<StoreFixture> {
       })),
     agents: async () => [...database.agents.values()].map(({ host }) => host),
     agent: async (host) => {
-      const { store, vanish } = memoryStore(database, host)
+      const { store, line } = memoryStore(database, host)
       await Effect.runPromise(Effect.andThen(store.connect, store.register([])))
-      const pid = Math.max(...database.sessions.keys())
       return {
         store,
-        vanish: async () => vanish(),
-        loseSession: async () => database.sessions.get(pid)?.lose('terminated'),
+        vanish: async () => line.hangUp(),
+        loseSession: async () => line.dropAtServer(0, 'terminated'),
       }
     },
     clear: async () => {

@@ -110,6 +110,120 @@ describe('the store in PostgreSQL', () => {
     databases.push(outer)
   })
 
+  test('gives the claim back when the log of a run was deleted while it ran', async () => {
+    const { client, store } = await served(await createDatabase({ schema: 'installed' }))
+    const jobId = await createJob(client, 'cleaner', [{ kind: 'b', code: 'true' }])
+    await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
+    const { aRun, step } = parts((await run(store.claimDue(1))).runs[0])
+    const attempt = await run(store.beginAttempt(aRun, step))
+
+    await client.query('DELETE FROM pgagent.pga_joblog')
+    const result = { outcome: 'succeeded', code: 0, output: '' } as const
+    const ending = await run(Effect.flip(store.endAttempt(aRun, step, attempt, result, false)))
+    await run(store.finishRun(aRun, 'failed', undefined))
+
+    expect(ending._tag).toBe('AttemptGone')
+    const { rows } = await client.query('SELECT jobid, jobagentid FROM pgagent.pga_job')
+    expect(rows).toEqual([{ jobid: jobId, jobagentid: null }])
+  })
+
+  test('takes no job over that another agent has freed meanwhile', async () => {
+    const database = await createDatabase({ schema: 'installed' })
+    const { client, store } = await served(database)
+    await createJob(client, 'torn', [])
+    await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
+    const { aRun } = parts((await run(store.claimDue(1))).runs[0], true)
+    const rescuer = await database.client()
+    await rescuer.query('BEGIN')
+    await rescuer.query(`UPDATE pgagent.pga_joblog SET jlgstatus = 'd'`)
+    await rescuer.query('UPDATE pgagent.pga_job SET jobagentid = NULL')
+    await terminate(client)
+
+    await run(store.connect)
+    const { lostRuns } = await run(store.register([aRun.id]))
+    await rescuer.query('COMMIT')
+    await run(store.rescueOrphans)
+
+    expect(lostRuns).toEqual([])
+    expect((await run(Effect.flip(store.finishRun(aRun, 'succeeded', undefined))))._tag).toBe('ClaimLost')
+    const { rows } = await client.query('SELECT jobagentid FROM pgagent.pga_job')
+    expect(rows).toEqual([{ jobagentid: null }])
+  })
+
+  test('is back at once though somebody edits a job that it runs, and keeps the run', async () => {
+    const database = await createDatabase({ schema: 'installed' })
+    const { client, store } = await served(database)
+    const jobId = await createJob(client, 'edited', [])
+    await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
+    const { aRun } = parts((await run(store.claimDue(1))).runs[0], true)
+    const editor = await database.client()
+    await editor.query('BEGIN')
+    await editor.query(`UPDATE pgagent.pga_job SET jobdesc = 'new'`)
+    await terminate(client)
+
+    await run(store.connect)
+    const { lostRuns } = await run(store.register([aRun.id]))
+    expect(await run(store.rescueOrphans)).toEqual([])
+    await editor.query('COMMIT')
+    await run(store.rescueOrphans)
+    await run(store.finishRun(aRun, 'succeeded', undefined))
+
+    expect(lostRuns).toEqual([])
+    const { rows } = await client.query('SELECT jlgjobid, jlgstatus FROM pgagent.pga_joblog')
+    expect(rows).toEqual([{ jlgjobid: jobId, jlgstatus: 's' }])
+    expect((await client.query('SELECT FROM pgagent.pga_jobagent')).rowCount).toBe(1)
+  })
+
+  test('keeps its runs when its new session has the number of an earlier one', async () => {
+    const { client, store } = await served(await createDatabase({ schema: 'installed' }))
+    await createJob(client, 'kept', [])
+    await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
+    const { aRun } = parts((await run(store.claimDue(1))).runs[0], true)
+
+    const { lostRuns } = await run(store.register([aRun.id]))
+    expect(await run(store.rescueOrphans)).toEqual([])
+    await run(store.finishRun(aRun, 'succeeded', undefined))
+
+    expect(lostRuns).toEqual([])
+    const { rows } = await client.query('SELECT jlgstatus FROM pgagent.pga_joblog')
+    expect(rows).toEqual([{ jlgstatus: 's' }])
+  })
+
+  test('signs on anew when somebody has deleted its row', async () => {
+    const { client, store } = await served(await createDatabase({ schema: 'installed' }))
+    await createJob(client, 'waiting', [])
+    await client.query('DELETE FROM pgagent.pga_jobagent')
+    await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
+
+    expect((await run(Effect.flip(store.claimDue(1))))._tag).toBe('SessionLost')
+    await run(store.connect)
+    await run(store.register([]))
+
+    expect((await run(store.claimDue(1))).runs).toHaveLength(1)
+  })
+
+  test('keeps to its own settings whatever the site has set, and leaves the search path to the site', async () => {
+    const database = await createDatabase({ schema: 'installed' })
+    const owner = await database.client()
+    await owner.query(`ALTER DATABASE ${database.name} SET extra_float_digits = 0`)
+    await owner.query(`ALTER DATABASE ${database.name} SET default_transaction_read_only = on`)
+    await owner.query(`
+      CREATE TABLE alerts (run int);
+      CREATE FUNCTION alert() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO alerts VALUES (NEW.jlgid); RETURN NULL; END $$;
+      CREATE TRIGGER alert AFTER UPDATE ON pgagent.pga_joblog FOR EACH ROW EXECUTE FUNCTION alert()`)
+    const { store } = await served(database)
+    for (let index = 0; index < 20; index++) await createJob(owner, `job ${index}`, [])
+    await owner.query(`UPDATE pgagent.pga_job SET jobnextrun = now() - random() * interval '1 hour'`)
+
+    const { runs } = await run(store.claimDue(20))
+    await run(
+      Effect.forEach(runs, (each) => store.finishRun(each, 'succeeded', undefined), { concurrency: 'unbounded' }),
+    )
+
+    expect((await run(store.claimDue(20))).runs).toEqual([])
+    expect((await owner.query('SELECT FROM alerts')).rowCount).toBe(20)
+  })
+
   test("ends a run, and rescues one, though pgAgent's own search for a next run fails", async ({ skip }) => {
     const database = await (await realServer())?.createDatabase({ extension: true })
     if (database === undefined) return skip('no real pgagent here')
@@ -163,8 +277,18 @@ async function openRuns(client: Client): Promise<readonly number[]> {
   return rows.map(({ job }) => job)
 }
 
-function parts(claimed: Run | undefined): { aRun: Run; step: Step } {
+/** The run, and its first step, if it is to have one. */
+function parts(claimed: Run | undefined, isStepless = false): { aRun: Run; step: Step } {
   const step = claimed?.job.steps[0]
-  if (claimed === undefined || step === undefined) throw new Error('a job with a step was due')
-  return { aRun: claimed, step }
+  if (claimed === undefined || (step === undefined && !isStepless)) throw new Error('a job with a step was due')
+  return { aRun: claimed, step: step as Step }
+}
+
+/** Ends the session of the agent, and waits until it is gone. */
+async function terminate(client: Client): Promise<void> {
+  const { rows } = await client.query('SELECT jagpid AS pid FROM pgagent.pga_jobagent')
+  await client.query('SELECT pg_terminate_backend($1)', [rows[0].pid])
+  const gone = async () =>
+    (await client.query('SELECT FROM pg_stat_activity WHERE pid = $1', [rows[0].pid])).rowCount === 0
+  await until(gone, { what: 'the session to end' })
 }

@@ -61,7 +61,6 @@ test('what an agent left when it crashed is ended by another within a poll inter
   world.agent('beta')
   world.until('02:10:00')
 
-  world.tell('alpha crashes')
   alpha.crash()
   world.until('03:20:00')
 
@@ -76,6 +75,117 @@ test('what an agent left when it crashed is ended by another within a poll inter
     03:00:00   work #1 begins
     03:20:00   work #1 succeeded
     03:20:00 hourly succeeded"
+  `)
+})
+
+test('an agent that is full still frees what another has left', () => {
+  const world = new World('2026-03-01T02:00:00')
+  world.guard()
+  world.job('long', { due: '02:00:00', steps: [{ name: 'work', takes: '1 hour' }] })
+  world.job('other', { due: '02:00:00', host: 'beta', steps: [{ name: 'work', takes: '1 hour' }] })
+  world.agent('alpha', { runsMax: 1 })
+  const beta = world.agent('beta')
+  world.until('02:10:00')
+
+  beta.crash()
+  world.until('02:15:00')
+
+  expect(world.story).toMatchInlineSnapshot(`
+    "02:00:00 alpha starts
+    02:00:00 alpha claims long: run 1
+    02:00:00   work #1 begins
+    02:00:00 beta starts
+    02:00:00 beta claims other: run 2
+    02:00:00   work #1 begins
+    02:10:00 beta crashes
+    02:10:06 alpha rescues other: run 2 aborted"
+  `)
+})
+
+test('an agent does not take another for its earlier self when a server that restarted uses its number again', () => {
+  const world = new World('2026-03-01T02:00:00')
+  world.guard()
+  world.job('steady', { due: '02:00:00', host: 'beta', steps: [{ name: 'work', takes: '10 minutes' }] })
+  const alpha = world.agent('alpha')
+  world.agent('beta')
+  world.until('02:05:00')
+
+  alpha.freeze()
+  world.databaseRestarts()
+  world.until('02:05:30')
+  alpha.thaw()
+  world.until('02:15:00')
+
+  expect(world.story).toMatchInlineSnapshot(`
+    "02:00:00 alpha starts
+    02:00:00 beta starts
+    02:00:00 beta claims steady: run 1
+    02:00:00   work #1 begins
+    02:05:00 alpha freezes
+    02:05:00 the database restarts
+    02:05:00 beta loses its session: the server was restarted
+    02:05:30 alpha thaws
+    02:05:30 alpha loses its session: the server was restarted
+    02:10:00   work #1 succeeded
+    02:10:00 steady succeeded"
+  `)
+})
+
+test('a run-now outlives the crash of the agent that runs the job', () => {
+  const world = new World('2026-03-01T02:00:00')
+  world.guard()
+  world.job('hourly', {
+    due: '02:00:00',
+    schedules: [{ minutes: [0] }],
+    steps: [{ name: 'work', takes: '10 minutes' }],
+  })
+  const alpha = world.agent('alpha')
+  world.until('02:05:00')
+
+  world.runNow('hourly')
+  alpha.crash()
+  world.agent('beta')
+  world.until('02:20:00')
+
+  expect(world.story).toMatchInlineSnapshot(`
+    "02:00:00 alpha starts
+    02:00:00 alpha claims hourly: run 1
+    02:00:00   work #1 begins
+    02:05:00 somebody runs hourly now
+    02:05:00 alpha crashes
+    02:05:00 beta starts
+    02:05:00 beta rescues hourly: run 1 aborted
+    02:05:00 beta claims hourly: run 2
+    02:05:00   work #1 begins
+    02:15:00   work #1 succeeded
+    02:15:00 hourly succeeded"
+  `)
+})
+
+test('an occurrence that was cut off does not run again, even when the database clock goes back', () => {
+  const world = new World('2026-03-01T02:00:00')
+  world.guard()
+  world.job('hourly', {
+    due: '02:00:00',
+    schedules: [{ minutes: [0] }],
+    steps: [{ name: 'work', takes: '10 minutes' }],
+  })
+  const alpha = world.agent('alpha')
+  world.until('02:05:00')
+
+  world.databaseClockJumps(-600_000)
+  alpha.crash()
+  world.agent('beta')
+  world.until('02:20:00')
+
+  expect(world.story).toMatchInlineSnapshot(`
+    "02:00:00 alpha starts
+    02:00:00 alpha claims hourly: run 1
+    02:00:00   work #1 begins
+    02:05:00 the clock of the database jumps by -600000 ms
+    02:05:00 alpha crashes
+    02:05:00 beta starts
+    02:05:00 beta rescues hourly: run 1 aborted"
   `)
 })
 
@@ -110,7 +220,6 @@ test('a run that another agent has ended while the session was lost is let go', 
   const alpha = world.agent('alpha', { reconnectMsMax: 300_000 })
   world.until('02:05:00')
 
-  world.tell('alpha is cut off')
   alpha.cutOff('2 minutes')
   world.agent('beta')
   world.until('02:30:00')
@@ -212,36 +321,3 @@ test('an agent waits for a database that is not there yet, and is told at once o
     02:02:00 beta stops: there is no schema"
   `)
 })
-
-test('a simulated day of three jobs and two agents takes less than a second, and gives the same trace twice', () => {
-  const first = aDay()
-  const second = aDay()
-
-  expect(second.trace).toEqual(first.trace)
-  expect(first.runs).toBe(287 + 24 + 1)
-  expect(first.trace.length).toBeGreaterThan(10_000)
-  expect(Math.min(first.tookMs, second.tookMs)).toBeLessThan(1_000)
-})
-
-function aDay() {
-  const began = process.cpuUsage()
-  const world = new World('2026-03-01T00:00:00')
-  const everyFive = Array.from({ length: 12 }, (_, index) => index * 5)
-  world.job('often', {
-    schedules: [{ minutes: everyFive }],
-    steps: [{ name: 'work', takes: '20 seconds', failures: 1, attemptsMax: 2 }],
-  })
-  world.job('hourly', { schedules: [{ minutes: [30] }], steps: [{ name: 'a', takes: '5 minutes' }, { name: 'b' }] })
-  world.job('nightly', { due: '02:00:00', steps: [{ name: 'backup', takes: '3 hours' }] })
-  world.agent('alpha')
-  world.agent('beta')
-  world.until('2026-03-02T00:00:00')
-  const runs = [...world.database.runs.values()].filter(({ status }) => status === 'succeeded').length
-  return { runs, trace: world.trace, tookMs: cpuMs(began) }
-}
-
-/** The processor's time, since other tests may keep it from us. */
-function cpuMs(since: NodeJS.CpuUsage): number {
-  const { user, system } = process.cpuUsage(since)
-  return (user + system) / 1_000
-}
