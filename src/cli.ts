@@ -5,9 +5,11 @@ import { clearError, withoutPasswords } from './cli/clear-error.ts'
 import { UsageError } from './cli/cli-error.ts'
 import { installCommand } from './cli/install.ts'
 import { jobsCommand } from './cli/jobs.ts'
+import { rehearseCommand } from './cli/rehearse.ts'
 import { runCommand } from './cli/run.ts'
 import { runsCommand } from './cli/runs.ts'
 import { startCommand } from './cli/start.ts'
+import { travelCommand } from './cli/travel.ts'
 import { agentCommand } from './config.ts'
 import { version } from './version.ts'
 
@@ -23,6 +25,8 @@ const program = new Command('escapement')
   .addCommand(runsCommand())
   .addCommand(runCommand())
   .addCommand(abortCommand())
+  .addCommand(rehearseCommand())
+  .addCommand(travelCommand())
   .addHelpText('after', '\nNew here? "escapement start" shows it all on a PostgreSQL of its own.')
 
 for (const command of [program, ...program.commands]) {

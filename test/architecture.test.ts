@@ -47,6 +47,7 @@ const reach: Readonly<Record<string, Reach>> = {
     libraries: ['effect'],
   },
   'pgagent.ts': { units: ['agent.ts', 'config.ts'], libraries: [] },
+  travel: { units: ['domain', 'inspect', 'machines', 'simulation', 'trace'], libraries: ['xstate'] },
   cli: {
     units: [
       'agent.ts',

@@ -10,6 +10,10 @@ export class ServerError extends Data.TaggedError('ServerError')<{
   readonly sqlstate: string
 }> {}
 
+export function isServerError(error: unknown): error is ServerError {
+  return error instanceof ServerError
+}
+
 /** One of several things that may travel in one statement. */
 class Write<Item, Answer, E> extends Request.Class<{ readonly item: Item }, Answer, E | Busy | SessionLost> {}
 

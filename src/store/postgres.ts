@@ -1,25 +1,15 @@
-import { type Cause, Clock, type Context, Effect, Exit, Queue, Scope, Semaphore, Stream } from 'effect'
+import { Clock, type Context, Effect, Exit } from 'effect'
 import type { AttemptResult, Instant, Job, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
 import { nextRun } from '../domain/next-run.ts'
-import { isTimeZone } from '../domain/time-zone.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
-import { openSession, type Session } from '../postgres/session.ts'
-import { Busy, batched, ServerError } from './batched.ts'
+import { Busy, batched, isServerError, ServerError } from './batched.ts'
 import { attemptLetter, type JobDefinition, jobOf, runLetters } from './rows.ts'
+import { checkSchema } from './schema-check.ts'
+import { makeServiceSession } from './service-session.ts'
 import { SessionGate } from './session-gate.ts'
 import * as sql from './statements.ts'
 import { storable, storableAsAscii } from './storable.ts'
-import {
-  AttemptGone,
-  ClaimLost,
-  type Command,
-  Refused,
-  type SchemaFacts,
-  SessionLost,
-  StepGone,
-  Store,
-  Unreachable,
-} from './store.ts'
+import { AttemptGone, ClaimLost, type SessionLost, StepGone, Store } from './store.ts'
 
 export type PostgresStoreOptions = {
   readonly conninfo: ConninfoKeywords
@@ -27,19 +17,11 @@ export type PostgresStoreOptions = {
   readonly host: string
 }
 
-type ServiceSession = Session & {
-  readonly scope: Scope.Closeable
-  readonly commands: Queue.Queue<Command, Cause.Done>
-  /** pg takes one statement at a time; what waits, waits here. */
-  readonly turn: Semaphore.Semaphore
-  lost: string | undefined
-}
-
 /** The store in a real database, in pgAgent's own tables. Its sessions are closed with the scope. */
 export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: PostgresStoreOptions) {
-  const outerScope = yield* Effect.scope
   const gate = new SessionGate()
-  let session: ServiceSession | undefined
+  const session = yield* makeServiceSession({ conninfo, host, gate })
+  const { query, orLoseSession, trouble, pid } = session
   /** The process numbers of this session and of earlier ones; runs may still be claimed under any of them. */
   const pids = new Set<number>()
   /** What earlier sessions signed on as; see `agentKey`. */
@@ -49,114 +31,6 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
   let unadopted: readonly number[] = []
   /** The database's clock less our monotonic one. */
   let clockOffsetMs: number | undefined
-
-  const connect = Effect.gen(function* () {
-    if (session !== undefined) yield* endSession(session)
-    const scope = yield* Scope.fork(outerScope)
-    const opened = yield* openSession(conninfo, { applicationName: `escapement ${host}` }).pipe(
-      Scope.provide(scope),
-      Effect.mapError(({ kind, message }) =>
-        kind === 'unreachable' ? new Unreachable({ message }) : new Refused({ message }),
-      ),
-      Effect.tap(prepareSession),
-      Effect.onError(() => Scope.close(scope, Exit.void)),
-    )
-    const commands = yield* Queue.unbounded<Command, Cause.Done>()
-    const service: ServiceSession = { ...opened, scope, commands, turn: Semaphore.makeUnsafe(1), lost: undefined }
-    session = service
-    opened.client.on('notification', ({ payload = '' }) => {
-      const command = commandIn(payload)
-      if (command !== undefined) Queue.offerUnsafe(commands, command)
-    })
-    yield* Effect.forkIn(
-      Effect.flatMap(opened.ended, (reason) => Effect.sync(() => noticeLoss(service, reason))),
-      scope,
-    )
-  })
-
-  function noticeLoss(service: ServiceSession, reason: string): void {
-    if (service.lost !== undefined) return
-    service.lost = reason
-    gate.shut()
-    Queue.offerUnsafe(service.commands, { type: 'sessionLost', reason })
-  }
-
-  function endSession(service: ServiceSession): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      service.lost ??= 'closed by its agent'
-      gate.shut()
-      return Scope.close(service.scope, Exit.void)
-    })
-  }
-
-  /** Runs one statement in the session. One that is not answered in time means that the network is gone. */
-  function query<Row extends object>(
-    text: string,
-    values: readonly unknown[] = [],
-  ): Effect.Effect<readonly Row[], ServerError | SessionLost> {
-    return Effect.suspend(() => {
-      const service = session
-      if (service === undefined || service.lost !== undefined) {
-        return Effect.fail(new SessionLost({ message: service?.lost ?? 'there is no session' }))
-      }
-      return Effect.tryPromise({
-        try: () => service.client.query<Row>({ text, values: [...values] }),
-        catch: (cause) => cause,
-      }).pipe(
-        Effect.catch((cause) => (isBug(cause) ? Effect.die(cause) : Effect.fail(statementError(cause)))),
-        Effect.map(({ rows }) => rows),
-        Effect.tapErrorTag('SessionLost', ({ message }) => Effect.sync(() => noticeLoss(service, message))),
-        Effect.timeoutOrElse({
-          duration: answerTimeoutMs,
-          orElse: () => {
-            const reason = `no answer from the server for ${answerTimeoutMs / 1_000} s`
-            service.destroy()
-            noticeLoss(service, reason)
-            return Effect.fail(new SessionLost({ message: reason }))
-          },
-        }),
-        service.turn.withPermits(1),
-      )
-    })
-  }
-
-  /** For verbs of the agent itself: an error that the server answers ends the session, and is said by `sessionLost`. */
-  function orLoseSession<A, E>(
-    verb: Effect.Effect<A, E | ServerError>,
-  ): Effect.Effect<A, Exclude<E, ServerError> | SessionLost> {
-    return Effect.catchIf(verb, isServerError, ({ message }) => {
-      if (session !== undefined) {
-        noticeLoss(session, message)
-        session.destroy()
-      }
-      return Effect.fail(new SessionLost({ message }))
-    }) as Effect.Effect<A, Exclude<E, ServerError> | SessionLost>
-  }
-
-  const trouble = (reason: string) =>
-    Effect.sync(() => {
-      if (session !== undefined) Queue.offerUnsafe(session.commands, { type: 'trouble', reason })
-    })
-
-  const pid = (): number => session?.pid ?? 0
-
-  const checkSchema = Effect.gen(function* () {
-    const [facts] = yield* query<SchemaFactsRow>(sql.schemaFacts)
-    if (facts === undefined) return yield* Effect.die(new Error('the server told nothing of itself'))
-    const refusal = refusalOf(facts)
-    if (refusal !== undefined) return yield* new Refused({ message: refusal })
-    const [rights] = yield* query<{ version: number; missing: readonly string[] }>(sql.schemaRights)
-    const lack = rights === undefined ? undefined : lackOf(facts, rights)
-    if (lack !== undefined) return yield* new Refused({ message: lack })
-    return { installed: facts.announces, server: facts.server, timeZone: facts.time_zone } satisfies SchemaFacts
-  }).pipe(
-    // Class 42 is of rights that are missing, and of things that are not there.
-    Effect.catchIf(
-      (error) => isServerError(error) && error.sqlstate.startsWith('42'),
-      ({ message }) => new Refused({ message: `the database cannot be served: ${message}` }),
-    ),
-    orLoseSession,
-  )
 
   const register = (heldRuns: readonly number[]) =>
     Effect.gen(function* () {
@@ -172,7 +46,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
         yield* rescueJobs(claims.filter(({ run }) => run === null || !heldRuns.includes(run)))
       }
       const ours = yield* adopt(heldRuns)
-      if (session?.lost === undefined) gate.open()
+      if (!session.isLost()) gate.open()
       return { lostRuns: heldRuns.filter((run) => !ours.has(run)) }
     }).pipe(orLoseSession)
 
@@ -375,14 +249,14 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
 
   const deregister = Effect.suspend(() => query(sql.deleteAgent, [pid()])).pipe(
     orLoseSession,
-    Effect.andThen(Effect.suspend(() => (session === undefined ? Effect.void : endSession(session)))),
+    Effect.andThen(session.end),
   )
 
   const now = Effect.map(monotonicMs, (ms) => ms + (clockOffsetMs ?? Date.now() - ms))
 
   return Store.of({
-    connect,
-    checkSchema,
+    connect: session.connect,
+    checkSchema: orLoseSession(checkSchema(query)),
     register,
     rescueOrphans,
     claimDue,
@@ -391,26 +265,10 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
       outlast(endAttempt({ run, step, attemptId, result, retried }), `the end of a step of run ${run.id}`),
     finishRun: (run, end, next) => outlast(finishRun({ run, end, next }), `the end of run ${run.id}`),
     deregister,
-    commands: Stream.suspend(() => (session === undefined ? Stream.empty : Stream.fromQueue(session.commands))),
+    commands: session.commands,
     now,
   }) satisfies Context.Service.Shape<typeof Store>
 })
-
-/** The longest that a statement may take before the network is taken for gone; the server gives up earlier. */
-const answerTimeoutMs = 30_000
-
-/**
- * The session waits for nobody's lock for long, so that one edited job does not hold up the others, and gives up
- * before the server looks for deadlocks. A vanished host is noticed within a minute. Times keep their microseconds.
- * The search path stays what the site has made it, since triggers of the site's own may rely on that.
- */
-const sessionSettings = `
-  SET lock_timeout = '500ms'; SET statement_timeout = '10s'; SET idle_in_transaction_session_timeout = '20s';
-  SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
-  SET tcp_user_timeout = '50s';
-  SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;
-  SET extra_float_digits = 1;
-  LISTEN escapement`
 
 const foreignKeyViolation = '23503'
 /** Of text that the database's encoding cannot hold. */
@@ -419,18 +277,6 @@ const encodingStates: ReadonlySet<string> = new Set(['22021', '22P05'])
 const lockStates: ReadonlySet<string> = new Set(['55P03', '40P01', '40001'])
 /** How often a write is repeated before anybody is told. */
 const busyTimesQuiet = 25
-
-type SchemaFactsRow = {
-  readonly database: string
-  readonly role: string
-  readonly server: string
-  readonly server_number: number
-  readonly time_zone: string
-  readonly has_jobs: boolean
-  readonly has_version: boolean
-  readonly announces: boolean
-  readonly may_use: boolean | null
-}
 
 type ClaimRow = {
   readonly runs: readonly { readonly run: number; readonly due: number | string; readonly job: JobDefinition }[]
@@ -466,85 +312,6 @@ function isOtherThanSignedOff(error: unknown): error is ServerError {
 
 function isBusy(error: unknown): error is Busy {
   return error instanceof Busy
-}
-
-/** What pg throws before it has sent anything is no fault of the network's. */
-function isBug(cause: unknown): boolean {
-  return cause instanceof TypeError || cause instanceof RangeError
-}
-
-function isServerError(error: unknown): error is ServerError {
-  return error instanceof ServerError
-}
-
-/** A standby cannot be written to, but may be promoted: it is waited for. */
-function prepareSession({ client, target }: Session): Effect.Effect<void, Unreachable> {
-  return Effect.tryPromise({
-    try: async () => {
-      await client.query(sessionSettings)
-      const { rows } = await client.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby')
-      return rows[0]?.standby === true
-    },
-    catch: (cause) => new Unreachable({ message: `${target}: ${(cause as Error).message}` }),
-  }).pipe(
-    Effect.timeoutOrElse({
-      duration: answerTimeoutMs,
-      orElse: () => Effect.fail(new Unreachable({ message: `${target} does not answer` })),
-    }),
-    Effect.filterOrFail(
-      (standby) => !standby,
-      () =>
-        new Unreachable({
-          message: `${target} is a standby, which cannot be written to (target_session_attrs=read-write finds the primary among several hosts)`,
-        }),
-    ),
-  )
-}
-
-function commandIn(payload: string): Command | undefined {
-  const [word, jobId] = payload.trim().split(/\s+/)
-  if (word === 'nudge') return { type: 'nudge' }
-  if (word === 'abort' && jobId !== undefined && /^\d+$/.test(jobId)) return { type: 'abort', jobId: Number(jobId) }
-  return undefined
-}
-
-function statementError(cause: unknown): ServerError | SessionLost {
-  const { message, code } = cause as { message: string; code?: unknown }
-  const sqlstate = typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
-  // Class 57P is a server that shuts down or ends this session; class 08 a connection that failed.
-  if (sqlstate === undefined || sqlstate.startsWith('57P') || sqlstate.startsWith('08'))
-    return new SessionLost({ message })
-  return new ServerError({ message, sqlstate })
-}
-
-function refusalOf(facts: SchemaFactsRow): string | undefined {
-  const { database, role, has_jobs, has_version, may_use, time_zone, server_number, server } = facts
-  if (server_number < 120_000) return `PostgreSQL ${server} is too old: Escapement needs 12 or later`
-  if (may_use === false) {
-    return `role "${role}" may not use schema pgagent in database "${database}": GRANT USAGE ON SCHEMA pgagent TO "${role}"`
-  }
-  if (!has_jobs) {
-    return `database "${database}" has no pgAgent schema: run "escapement install" there, or connect to the database that has it`
-  }
-  if (!has_version) {
-    return `the pgAgent schema in database "${database}" is too old to tell its version: run "escapement install --repair", or ALTER EXTENSION pgagent UPDATE`
-  }
-  if (!isTimeZone(time_zone)) {
-    return `the session's time zone "${time_zone}" is not one that Escapement knows: set another by PGTZ, or ALTER ROLE "${role}" SET timezone`
-  }
-  return undefined
-}
-
-function lackOf(
-  { database, role }: SchemaFactsRow,
-  { version, missing }: { version: number; missing: readonly string[] },
-): string | undefined {
-  if (version !== 4) {
-    return `the pgAgent schema in database "${database}" is of version ${version}, and this agent needs 4: run "escapement install --repair", or ALTER EXTENSION pgagent UPDATE`
-  }
-  if (missing.length > 0)
-    return `role "${role}" lacks rights in database "${database}": GRANT ${missing.join(', ')} TO "${role}"`
-  return undefined
 }
 
 /** Parts of the whole, in order, whose outputs are not too much for one statement. */

@@ -1,0 +1,68 @@
+import { Effect } from 'effect'
+import { isTimeZone } from '../domain/time-zone.ts'
+import { isServerError, type ServerError } from './batched.ts'
+import { schemaFacts, schemaRights } from './statements.ts'
+import { Refused, type SchemaFacts, type SessionLost } from './store.ts'
+
+type Query = <Row extends object>(text: string) => Effect.Effect<readonly Row[], ServerError | SessionLost>
+
+/** Finds out whether an agent can serve the database, and says what to do if it cannot. */
+export const checkSchema = (query: Query) =>
+  Effect.gen(function* () {
+    const [facts] = yield* query<SchemaFactsRow>(schemaFacts)
+    if (facts === undefined) return yield* Effect.die(new Error('the server told nothing of itself'))
+    const refusal = refusalOf(facts)
+    if (refusal !== undefined) return yield* new Refused({ message: refusal })
+    const [rights] = yield* query<{ version: number; missing: readonly string[] }>(schemaRights)
+    const lack = rights === undefined ? undefined : lackOf(facts, rights)
+    if (lack !== undefined) return yield* new Refused({ message: lack })
+    return { installed: facts.announces, server: facts.server, timeZone: facts.time_zone } satisfies SchemaFacts
+  }).pipe(
+    // Class 42 is of rights that are missing, and of things that are not there.
+    Effect.catchIf(
+      (error) => isServerError(error) && error.sqlstate.startsWith('42'),
+      ({ message }) => new Refused({ message: `the database cannot be served: ${message}` }),
+    ),
+  )
+
+type SchemaFactsRow = {
+  readonly database: string
+  readonly role: string
+  readonly server: string
+  readonly server_number: number
+  readonly time_zone: string
+  readonly has_jobs: boolean
+  readonly has_version: boolean
+  readonly announces: boolean
+  readonly may_use: boolean | null
+}
+
+function refusalOf(facts: SchemaFactsRow): string | undefined {
+  const { database, role, has_jobs, has_version, may_use, time_zone, server_number, server } = facts
+  if (server_number < 120_000) return `PostgreSQL ${server} is too old: Escapement needs 12 or later`
+  if (may_use === false) {
+    return `role "${role}" may not use schema pgagent in database "${database}": GRANT USAGE ON SCHEMA pgagent TO "${role}"`
+  }
+  if (!has_jobs) {
+    return `database "${database}" has no pgAgent schema: run "escapement install" there, or connect to the database that has it`
+  }
+  if (!has_version) {
+    return `the pgAgent schema in database "${database}" is too old to tell its version: run "escapement install --repair", or ALTER EXTENSION pgagent UPDATE`
+  }
+  if (!isTimeZone(time_zone)) {
+    return `the session's time zone "${time_zone}" is not one that Escapement knows: set another by PGTZ, or ALTER ROLE "${role}" SET timezone`
+  }
+  return undefined
+}
+
+function lackOf(
+  { database, role }: SchemaFactsRow,
+  { version, missing }: { version: number; missing: readonly string[] },
+): string | undefined {
+  if (version !== 4) {
+    return `the pgAgent schema in database "${database}" is of version ${version}, and this agent needs 4: run "escapement install --repair", or ALTER EXTENSION pgagent UPDATE`
+  }
+  if (missing.length > 0)
+    return `role "${role}" lacks rights in database "${database}": GRANT ${missing.join(', ')} TO "${role}"`
+  return undefined
+}

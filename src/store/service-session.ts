@@ -1,0 +1,191 @@
+import { type Cause, Effect, Exit, Queue, Scope, Semaphore, Stream } from 'effect'
+import type { ConninfoKeywords } from '../postgres/conninfo.ts'
+import { openSession, type Session } from '../postgres/session.ts'
+import { isServerError, ServerError } from './batched.ts'
+import type { SessionGate } from './session-gate.ts'
+import { type Command, Refused, SessionLost, Unreachable } from './store.ts'
+
+/**
+ * The one session in which an agent claims, logs and listens. Its process number is the agent's, as in pgAgent.
+ *
+ * It may be opened again after it was lost. What it tells, it tells through `commands`; the gate is shut while it is
+ * lost. It is closed with the scope.
+ */
+export const makeServiceSession = Effect.fnUntraced(function* (options: {
+  readonly conninfo: ConninfoKeywords
+  readonly host: string
+  readonly gate: SessionGate
+}) {
+  const { conninfo, host, gate } = options
+  const outerScope = yield* Effect.scope
+  let session: OpenSession | undefined
+
+  const connect = Effect.gen(function* () {
+    yield* end
+    const scope = yield* Scope.fork(outerScope)
+    const opened = yield* openSession(conninfo, { applicationName: `escapement ${host}` }).pipe(
+      Scope.provide(scope),
+      Effect.mapError(({ kind, message }) =>
+        kind === 'unreachable' ? new Unreachable({ message }) : new Refused({ message }),
+      ),
+      Effect.tap(prepareSession),
+      Effect.onError(() => Scope.close(scope, Exit.void)),
+    )
+    const commands = yield* Queue.unbounded<Command, Cause.Done>()
+    const service: OpenSession = { ...opened, scope, commands, turn: Semaphore.makeUnsafe(1), lost: undefined }
+    session = service
+    opened.client.on('notification', ({ payload = '' }) => {
+      const command = commandIn(payload)
+      if (command !== undefined) Queue.offerUnsafe(commands, command)
+    })
+    yield* Effect.forkIn(
+      Effect.flatMap(opened.ended, (reason) => Effect.sync(() => noticeLoss(service, reason))),
+      scope,
+    )
+  })
+
+  function noticeLoss(service: OpenSession, reason: string): void {
+    if (service.lost !== undefined) return
+    service.lost = reason
+    gate.shut()
+    Queue.offerUnsafe(service.commands, { type: 'sessionLost', reason })
+  }
+
+  /** Closes the session, if there is one, without a word of it. */
+  const end = Effect.suspend(() => {
+    if (session === undefined) return Effect.void
+    session.lost ??= 'closed by its agent'
+    gate.shut()
+    return Scope.close(session.scope, Exit.void)
+  })
+
+  /** Runs one statement in the session. One that is not answered in time means that the network is gone. */
+  function query<Row extends object>(
+    text: string,
+    values: readonly unknown[] = [],
+  ): Effect.Effect<readonly Row[], ServerError | SessionLost> {
+    return Effect.suspend(() => {
+      const service = session
+      if (service === undefined || service.lost !== undefined) {
+        return Effect.fail(new SessionLost({ message: service?.lost ?? 'there is no session' }))
+      }
+      return Effect.tryPromise({
+        try: () => service.client.query<Row>({ text, values: [...values] }),
+        catch: (cause) => cause,
+      }).pipe(
+        Effect.catch((cause) => (isBug(cause) ? Effect.die(cause) : Effect.fail(statementError(cause)))),
+        Effect.map(({ rows }) => rows),
+        Effect.tapErrorTag('SessionLost', ({ message }) => Effect.sync(() => noticeLoss(service, message))),
+        Effect.timeoutOrElse({
+          duration: answerTimeoutMs,
+          orElse: () => {
+            const reason = `no answer from the server for ${answerTimeoutMs / 1_000} s`
+            service.destroy()
+            noticeLoss(service, reason)
+            return Effect.fail(new SessionLost({ message: reason }))
+          },
+        }),
+        service.turn.withPermits(1),
+      )
+    })
+  }
+
+  /** For verbs of the agent itself: an error that the server answers ends the session, and is said by `sessionLost`. */
+  function orLoseSession<A, E>(
+    verb: Effect.Effect<A, E | ServerError>,
+  ): Effect.Effect<A, Exclude<E, ServerError> | SessionLost> {
+    return Effect.catchIf(verb, isServerError, ({ message }) => {
+      if (session !== undefined) {
+        noticeLoss(session, message)
+        session.destroy()
+      }
+      return Effect.fail(new SessionLost({ message }))
+    }) as Effect.Effect<A, Exclude<E, ServerError> | SessionLost>
+  }
+
+  const trouble = (reason: string) =>
+    Effect.sync(() => {
+      if (session !== undefined) Queue.offerUnsafe(session.commands, { type: 'trouble', reason })
+    })
+
+  return {
+    connect,
+    end,
+    query,
+    orLoseSession,
+    trouble,
+    commands: Stream.suspend(() => (session === undefined ? Stream.empty : Stream.fromQueue(session.commands))),
+    /** The number of the server process; 0 before the first session. */
+    pid: () => session?.pid ?? 0,
+    isLost: () => session?.lost !== undefined,
+  }
+})
+
+type OpenSession = Session & {
+  readonly scope: Scope.Closeable
+  readonly commands: Queue.Queue<Command, Cause.Done>
+  /** pg takes one statement at a time; what waits, waits here. */
+  readonly turn: Semaphore.Semaphore
+  lost: string | undefined
+}
+
+/** The longest that a statement may take before the network is taken for gone; the server gives up earlier. */
+const answerTimeoutMs = 30_000
+
+/**
+ * The session waits for nobody's lock for long, so that one edited job does not hold up the others, and gives up
+ * before the server looks for deadlocks. A vanished host is noticed within a minute. Times keep their microseconds.
+ * The search path stays what the site has made it, since triggers of the site's own may rely on that.
+ */
+const sessionSettings = `
+  SET lock_timeout = '500ms'; SET statement_timeout = '10s'; SET idle_in_transaction_session_timeout = '20s';
+  SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
+  SET tcp_user_timeout = '50s';
+  SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;
+  SET extra_float_digits = 1;
+  LISTEN escapement`
+
+/** What pg throws before it has sent anything is no fault of the network's. */
+function isBug(cause: unknown): boolean {
+  return cause instanceof TypeError || cause instanceof RangeError
+}
+
+/** A standby cannot be written to, but may be promoted: it is waited for. */
+function prepareSession({ client, target }: Session): Effect.Effect<void, Unreachable> {
+  return Effect.tryPromise({
+    try: async () => {
+      await client.query(sessionSettings)
+      const { rows } = await client.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby')
+      return rows[0]?.standby === true
+    },
+    catch: (cause) => new Unreachable({ message: `${target}: ${(cause as Error).message}` }),
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: answerTimeoutMs,
+      orElse: () => Effect.fail(new Unreachable({ message: `${target} does not answer` })),
+    }),
+    Effect.filterOrFail(
+      (standby) => !standby,
+      () =>
+        new Unreachable({
+          message: `${target} is a standby, which cannot be written to (target_session_attrs=read-write finds the primary among several hosts)`,
+        }),
+    ),
+  )
+}
+
+function commandIn(payload: string): Command | undefined {
+  const [word, jobId] = payload.trim().split(/\s+/)
+  if (word === 'nudge') return { type: 'nudge' }
+  if (word === 'abort' && jobId !== undefined && /^\d+$/.test(jobId)) return { type: 'abort', jobId: Number(jobId) }
+  return undefined
+}
+
+function statementError(cause: unknown): ServerError | SessionLost {
+  const { message, code } = cause as { message: string; code?: unknown }
+  const sqlstate = typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
+  // Class 57P is a server that shuts down or ends this session; class 08 a connection that failed.
+  if (sqlstate === undefined || sqlstate.startsWith('57P') || sqlstate.startsWith('08'))
+    return new SessionLost({ message })
+  return new ServerError({ message, sqlstate })
+}
