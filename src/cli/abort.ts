@@ -53,7 +53,7 @@ async function abort(client: Client, wanted: string, timeoutMs: number): Promise
 }
 
 /** Who claims the job. The name of its session tells whether it is one of ours, unless the operator chose the name. */
-async function agentOf(
+export async function agentOf(
   client: Client,
   { id }: JobRecord,
 ): Promise<{ readonly pid: number; readonly host: string; readonly isEscapement: boolean }> {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { Client } from 'pg'
+import { agentOf } from './abort.ts'
 import { CliError, UsageError } from './cli-error.ts'
 import { inSession } from './connect.ts'
 import { findJob, type JobRecord, listed, listHosts } from './job-list.ts'
@@ -11,7 +12,7 @@ import { waitFor } from './wait-for.ts'
 
 type RunFlags = TargetFlags & { readonly wait?: true }
 
-/** How long an agent may take to begin a job. A pgAgent looks every ten seconds. */
+/** How long an agent may take to begin a job. A pgAgent looks every five seconds, unless it was told otherwise. */
 const takeUpMaxMs = 15_000
 
 /** `escapement run`: a job at once. */
@@ -43,9 +44,14 @@ async function runNow(client: Client, wanted: string, { wait }: RunFlags): Promi
   await client.query("SET lock_timeout = '5s'")
   const job = await findJob(client, wanted)
   if (!job.enabled) throw new CliError(`job "${job.name}" is disabled: enable it first, in pgAdmin or by SQL`)
+  const isRunning = job.runningRunId !== null
+  if (isRunning && !(await agentOf(client, job)).isEscapement) {
+    throw new CliError(
+      `job "${job.name}" is running, by an agent that may be a pgAgent, which would forget this: ask again when it has ended`,
+    )
+  }
   const newestBefore = await newestRun(client, job.id)
   await makeDue(client, [job.id])
-  const isRunning = job.runningRunId !== null
   if (isRunning) {
     warn(`job "${job.name}" is running already, by run ${job.runningRunId}: it runs again when that has ended`)
     if (!wait) return undefined
