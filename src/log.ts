@@ -34,6 +34,7 @@ export function logWriter(options: {
 }): (line: LogLine) => void {
   const { level, format, file } = options
   if (file !== undefined) appendFileSync(file, '')
+  let writable = true
   return (line) => {
     if (line.level > level) return
     const text = `${format === 'json' ? jsonLine(line) : textLine(line)}\n`
@@ -43,7 +44,11 @@ export function logWriter(options: {
     }
     try {
       appendFileSync(file, text)
-    } catch {
+      writable = true
+    } catch (error) {
+      if (writable)
+        process.stderr.write(`The log file cannot be written, so lines come here: ${(error as Error).message}\n`)
+      writable = false
       process.stderr.write(text)
     }
   }
@@ -193,7 +198,7 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
     if (to === 'executing.running') write({ ...debug(`${name} begins`), about })
     if (to === 'executing.interrupting') write({ ...debug(`${name} is asked to end`), about })
     if (to !== 'ending' || result === undefined) return
-    const text = `${name} ${outcomes[result.outcome]} (result ${result.code})${firstLine(result.output)}`
+    const text = `${name} ${outcomes[result.outcome]} (result ${result.code})${reasonIn(result.output)}`
     const matters = result.outcome !== 'succeeded' && step.onError === 'fail'
     write({ ...(result.outcome === 'succeeded' ? debug(text) : matters ? warning(text) : info(text)), about })
   }
@@ -232,8 +237,12 @@ function runsGoOn(running: number): string {
   return running === 0 ? '' : `; ${running} ${running === 1 ? 'run goes' : 'runs go'} on`
 }
 
-function firstLine(output: string): string {
-  const line = output.trimStart().split('\n', 1)[0]?.trimEnd() ?? ''
+/** The line of an output that says most: the agent's remark, the server's error, the first on stderr, or the first. */
+function reasonIn(output: string): string {
+  const [, said, errors] = /^(.*?)(?:\nScript Error: \n(.*))?$/s.exec(output) ?? []
+  const remark = /^\[(?:timed out|aborted).*\]$/m.exec(output)?.[0]
+  const serverError = /^(?:ERROR|FATAL|PANIC): .*$/m.exec(output)?.[0]
+  const line = remark ?? serverError ?? (errors?.trim() || said?.trim() || '').split('\n', 1)[0]?.trimEnd() ?? ''
   if (line === '') return ''
   return `: ${line.length > 200 ? `${line.slice(0, 200)}…` : line}`
 }

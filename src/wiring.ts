@@ -34,26 +34,32 @@ export type Agent = {
   readonly abandon: Effect.Effect<void>
 }
 
-/** Plugs services into machines, and makes an agent of them. */
-export function createAgent(options: AgentOptions): Agent {
+export type Machines = {
+  readonly agent: typeof agentMachine
+  readonly job: typeof jobMachine
+  readonly step: typeof stepMachine
+}
+
+/** Plugs services into machines, and makes an agent of them. Only a simulation plugs them into other machines. */
+export function createAgent(options: AgentOptions, machines: Machines = theMachines): Agent {
   const { services, clock, observe, failed, outputBytesMax, ...input } = options
   const { fromEffect, executing, interruptAll } = ports(services, outputBytesMax)
 
-  const step = stepMachine.provide({
+  const step = machines.step.provide({
     actors: {
       beginAttempt: fromEffect(beginAttempt),
       execute: executing,
       endAttempt: fromEffect(endAttempt),
     },
   })
-  const job = jobMachine.provide({ actors: { step: observed(step, observe), finishRun: fromEffect(finishRun) } })
+  const job = machines.job.provide({ actors: { step: observed(step, observe), finishRun: fromEffect(finishRun) } })
   const runs = new Runs(
     observed(job, observe),
     { clock },
     { finished: (runId) => agent.send({ type: 'runFinished', runId }), failed },
   )
 
-  const machine = agentMachine.provide({
+  const machine = machines.agent.provide({
     actors: {
       connect: fromEffect(connect),
       checkSchema: fromEffect(checkSchema),
@@ -86,6 +92,8 @@ export function createAgent(options: AgentOptions): Agent {
     }),
   }
 }
+
+const theMachines: Machines = { agent: agentMachine, job: jobMachine, step: stepMachine }
 
 const connect = () =>
   Store.use((store) => store.connect).pipe(

@@ -112,7 +112,7 @@ async function serve({ session: { client }, server, folder, once, inspect, depar
 /** Where a quick start runs already, another one asks for the same runs, and shows them. */
 async function watch({ session, server, folder, once, inspect, departure }: QuickStart): Promise<number> {
   const { client } = session
-  printLine('A quick start runs here already: this one only shows its runs.')
+  printLine('A quick start runs here already: this one runs the sample jobs again, and shows the runs.')
   if (inspect !== undefined) printLine('It has the agent too: only where it was started can the machines be shown.')
   if (!once) printLine(await quickGuide(server, folder, 'Ctrl-C ends this display, and nothing else.'))
   try {

@@ -55,7 +55,7 @@ function endLines({ one, other }: Futures, columns: number): readonly Line[] {
   ]
 }
 
-/** What came of it all: of runs by how they ended; of jobs by when they run next. */
+/** What came of it all, in numbers. */
 function endOf(history: History): readonly string[] {
   const then = history.worldAt(history.last)
   const runs = then?.tables.runs ?? []

@@ -14,7 +14,7 @@ export function viewJson(history: History, position: number): object {
     transitions: history.last + 1,
     failure: history.failureAt(position) ?? null,
     nextFailure: numberOf(history.nextFailure(position)),
-    previousFailure: numberOf(history.timeline.previousFailure(position)),
+    previousFailure: numberOf(history.previousFailure(position)),
     record,
     why: whyTaken(history.timeline, position),
     machines: machinesAt(history, position, then?.fates),

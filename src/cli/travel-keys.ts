@@ -83,7 +83,7 @@ function whileLooking(traveller: Traveller, key: Key): Traveller | undefined {
     case 'n':
       return goToFailure(traveller, history.nextFailure(position), 'after')
     case 'p':
-      return goToFailure(traveller, history.timeline.previousFailure(position), 'before')
+      return goToFailure(traveller, history.previousFailure(position), 'before')
     case 'g':
       return { ...traveller, mode: { type: 'asking', what: 'moment', text: '' } }
     case 'r':

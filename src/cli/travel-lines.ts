@@ -8,7 +8,7 @@ export type Line = {
   readonly indent?: number
 }
 
-export type LineStyle = 'bold' | 'dim' | 'red' | 'yellow' | 'inverse'
+type LineStyle = 'bold' | 'dim' | 'red' | 'yellow' | 'inverse'
 
 /** Lines that are no wider than the columns, and do nothing to a terminal. */
 export function fitted(lines: readonly Line[], columns: number): readonly Line[] {
@@ -20,16 +20,9 @@ export function fitted(lines: readonly Line[], columns: number): readonly Line[]
 }
 
 /** The text, or as much of it as has room, which then ends with `…`. */
-export function cut(text: string, columns: number): string {
+function cut(text: string, columns: number): string {
   if (widthOf(text) <= columns) return text
-  let shown = ''
-  let width = 0
-  for (const character of text) {
-    width += widthOf(character)
-    if (width > columns - 1) break
-    shown += character
-  }
-  return `${shown}…`
+  return columns < 2 ? '…'.slice(0, columns) : `${beginning(text, columns - 1)}…`
 }
 
 /** The text in so many columns: cut, or filled with spaces. */
@@ -41,15 +34,29 @@ export function inColumns(text: string, columns: number): string {
 /** The text in lines, broken at spaces where there are some. */
 export function wrapped(text: string, columns: number, indent = 0): readonly string[] {
   const lines: string[] = []
+  const margin = ' '.repeat(indent < columns / 2 ? indent : 0)
   let rest = text
   while (widthOf(rest) > columns) {
-    const head = cut(rest, columns + 1).slice(0, -1)
-    const space = head.lastIndexOf(' ')
-    const end = space > indent && head.slice(0, space).trim() !== '' ? space : head.length
-    lines.push(rest.slice(0, end).trimEnd())
-    rest = ' '.repeat(indent) + rest.slice(end).trimStart()
+    const head = beginning(rest, columns)
+    const space = head.trimStart() === '' ? -1 : head.lastIndexOf(' ')
+    const isWordsEnd = rest[head.length] === ' ' || head.slice(0, Math.max(0, space)).trim() === ''
+    const line = isWordsEnd ? head : head.slice(0, space)
+    lines.push(line.trimEnd())
+    rest = margin + rest.slice(line.length).trimStart()
   }
   return [...lines, rest]
+}
+
+/** As much of the text as has room, and one character at least. */
+function beginning(text: string, columns: number): string {
+  let shown = ''
+  let width = 0
+  for (const character of text) {
+    width += widthOf(character)
+    if (width > columns && shown.trim() !== '') break
+    shown += character
+  }
+  return shown
 }
 
 /** How many columns a terminal needs for it. */

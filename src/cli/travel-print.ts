@@ -19,7 +19,7 @@ export type TravelFlags = {
   readonly run?: string
   readonly nextFailure?: true
   readonly previousFailure?: true
-  readonly fork: readonly string[]
+  readonly fork?: readonly string[]
   readonly json?: true
   readonly page?: true
 }
@@ -30,12 +30,13 @@ export async function travel(file: string | undefined, flags: TravelFlags): Prom
   if (flags.page) return showPage(history)
   if (isByKeys(flags)) return travelByKeys(history)
   const position = inWords(() => positionOf(history, flags))
-  if (flags.fork.length === 0) {
+  const { fork: happenings } = flags
+  if (happenings === undefined) {
     if (flags.json) printJson(viewJson(history, position))
     else print(wholeView(history, position, columns()))
     return
   }
-  const futures = inWords(() => fork(history, position, flags.fork))
+  const futures = inWords(() => fork(history, position, happenings))
   if (flags.json) printJson(futuresJson(futures))
   else print(futuresView(futures, columns()))
 }
@@ -52,16 +53,14 @@ async function historyOf(file: string | undefined, seed: number | undefined): Pr
 
 /** On a terminal, where nothing in particular is asked for. */
 function isByKeys({ at, run, nextFailure, previousFailure, fork, json }: TravelFlags): boolean {
-  const asked = [at, run, nextFailure, previousFailure, json].some((flag) => flag !== undefined) || fork.length > 0
+  const asked = [at, run, nextFailure, previousFailure, fork, json].some((flag) => flag !== undefined)
   return !asked && process.stdin.isTTY === true && process.stdout.isTTY === true
 }
 
 function positionOf(history: History, { at, run, nextFailure, previousFailure }: TravelFlags): number {
   const place = run !== undefined ? positionOfRun(history, run) : at !== undefined ? positionIn(history, at) : undefined
   if (nextFailure === undefined && previousFailure === undefined) return place ?? 0
-  const failure = nextFailure
-    ? history.nextFailure(place ?? -1)
-    : history.timeline.previousFailure(place ?? history.last + 1)
+  const failure = nextFailure ? history.nextFailure(place ?? -1) : history.previousFailure(place ?? history.last + 1)
   if (failure === undefined) throw new Error(`there is no failure ${nextFailure ? 'after' : 'before'} that`)
   return failure
 }

@@ -7,8 +7,8 @@ export type Size = { readonly columns: number; readonly rows: number }
 
 /** What a traveller sees on a terminal: never more lines than it has rows, and never wider than it is. */
 export function screen(traveller: Traveller, { columns, rows }: Size): readonly Line[] {
-  const foot = fitted([footLine(traveller)], columns).slice(0, 1)
-  const room = Math.max(1, rows - foot.length)
+  const foot = fitted([footLine(traveller)], columns).slice(0, Math.min(3, rows - 1))
+  const room = rows - foot.length
   const body = fitted(bodyLines(traveller, columns, room), columns).slice(0, room)
   const empty = Array.from({ length: room - body.length }, () => ({ text: '' }))
   return [...body, ...empty, ...foot]
@@ -70,7 +70,7 @@ function menuLines(
 }
 
 function footLine({ mode, message, from, history }: Traveller): Line {
-  if (message !== '') return { text: message, style: 'red' }
+  if (message !== '') return { text: message, style: 'red', indent: 2 }
   switch (mode.type) {
     case 'asking':
       return { text: `${mode.what === 'moment' ? 'to which moment, or transition' : 'to which run'}? ${mode.text}▁` }

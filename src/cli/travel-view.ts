@@ -70,8 +70,8 @@ function transitionLine(history: History, at: number, isCurrent: boolean): Line 
   const { at: moment, actor, event, from, to } = history.record(at)
   const failure = history.failureAt(at)
   const way = from === undefined ? to : from === to ? `in ${to}` : `${from} → ${to}`
-  const remark = failure === undefined ? '' : `  × ${failure}`
-  const text = `${clock(history, moment)}  ${inColumns(actor, 18)}  ${eventInWords(event.type)}: ${way}${remark}`
+  const what = failure === undefined ? eventInWords(event.type) : `× ${failure}`
+  const text = `${clock(history, moment)}  ${inColumns(actor, 18)}  ${what}: ${way}`
   if (isCurrent) return { text: `▸ ${text}`, style: 'inverse' }
   return { text: `  ${text}`, ...(failure === undefined ? {} : { style: 'red' }) }
 }

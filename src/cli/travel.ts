@@ -12,7 +12,7 @@ export function travelCommand(): Command {
     .option('--run <id>', 'print what was when the run started')
     .option('--next-failure', 'print the next failure after that, or the first')
     .option('--previous-failure', 'print the last failure before that, or the last')
-    .option('--fork <happening>', 'print what follows, with and without it; may be repeated', collected, [])
+    .option('--fork <happening>', 'print what follows, with and without it; may be repeated', collected)
     .option('--json', 'print JSON, for programs')
     .option('--page', 'show it as a page, on this host only')
     .addHelpText('after', help)
@@ -28,7 +28,7 @@ function seedIn(text: string): number {
   return Number(text)
 }
 
-function collected(text: string, before: readonly string[]): readonly string[] {
+function collected(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, text]
 }
 
@@ -38,4 +38,5 @@ terminal, one view is printed. The same seed gives the same bytes each time. Tim
 
 What may happen in a fork, right after the moment that is looked at, or later with "at 02:15:00" or "after 30s":
 ${happeningForms.map(({ words }) => `  ${words}`).join('\n')}
-AGENT and JOB are names, STEP is JOB/STEP, a DURATION is 30s or 5m, a SHIFT may be negative.`
+AGENT and JOB are names, STEP is JOB/STEP, a DURATION is 30s or 5m, a SHIFT may be negative;
+VERB is claimDue, beginAttempt, endAttempt, finishRun or register.`

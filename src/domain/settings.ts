@@ -27,7 +27,7 @@ export function parseSettings(comment: string, place: SettingsPlace): ParsedSett
   const seen = new Set<string>()
   for (const line of comment.split(/\r\n|\r|\n/)) {
     const [word = '', ...words] = line.trim().split(/\s+/)
-    const grammar = grammars.get(word)
+    const grammar = grammars.get(word.toLowerCase())
     if (grammar === undefined) continue
     if (!grammar.places.includes(place)) {
       return {
@@ -35,8 +35,8 @@ export function parseSettings(comment: string, place: SettingsPlace): ParsedSett
         problem: `"${line.trim()}": ${word} belongs in the comment of a ${grammar.places.join(' or ')}`,
       }
     }
-    if (seen.has(word)) return { settings, problem: `"${line.trim()}": ${word} is set twice` }
-    seen.add(word)
+    if (seen.has(grammar.form)) return { settings, problem: `"${line.trim()}": ${word} is set twice` }
+    seen.add(grammar.form)
     const setting = grammar.parse(words.join(' '))
     if (setting === undefined) return { settings, problem: `"${line.trim()}" is not of the form ${grammar.form}` }
     settings = { ...settings, ...setting }

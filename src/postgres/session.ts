@@ -290,7 +290,9 @@ const firstOf = Effect.fnUntraced(function* <Candidate, A>(
   }
   const last = errors.at(-1)
   if (last === undefined) return yield* Effect.die(new Error('there is nothing to connect to'))
-  const messages = [...new Set(errors.map((error) => error.message))]
+  // That an encrypted connection was not to be had explains nothing once a plain one has been refused.
+  const telling = errors.filter(({ isAboutTls }) => last.isAboutTls || !isAboutTls)
+  const messages = [...new Set(telling.map((error) => error.message))]
   return yield* Effect.fail(new ConnectError({ ...last, message: messages.join('; ') }))
 })
 

@@ -178,7 +178,7 @@ async function planRemoval(client: Client, found: Found, remove: boolean): Promi
     return {
       summary: [
         `Schema pgagent was created by Escapement. It holds ${jobs} jobs. ${history}.`,
-        'With --remove all of that goes.',
+        'Nothing is done: with --remove all of that goes.',
       ],
       sql: '',
     }

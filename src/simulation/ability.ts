@@ -32,8 +32,6 @@ export class Ability {
   }
 
   #isAble(agent: AgentInWorld): boolean {
-    if (!agent.isConnected || agent.isFrozen) return false
-    const { value, context } = agent.snapshot
-    return context.stopsAsked === 0 && typeof value === 'object' && 'serving' in value && value.serving !== 'checking'
+    return agent.isSignedOn && !agent.isFrozen && agent.snapshot.context.stopsAsked === 0
   }
 }

@@ -1,6 +1,4 @@
 import { Duration } from 'effect'
-import type { SnapshotFrom } from 'xstate'
-import type { agentMachine } from '../machines/agent.machine.ts'
 import type { Agent } from '../wiring.ts'
 import type { HostTime } from './host-time.ts'
 import type { Line } from './line.ts'
@@ -122,7 +120,16 @@ export class AgentInWorld {
     return this.isAlive && this.#process.line.isConnected
   }
 
-  get snapshot(): SnapshotFrom<typeof agentMachine> {
+  /** Whether it is signed on in a session that the server has too. */
+  get isSignedOn(): boolean {
+    if (!this.isConnected) return false
+    const { value } = this.snapshot
+    return (
+      typeof value === 'object' && 'serving' in value && value.serving !== 'checking' && value.serving !== 'registering'
+    )
+  }
+
+  get snapshot(): ReturnType<Agent['actor']['getSnapshot']> {
     return this.#process.agent.actor.getSnapshot()
   }
 

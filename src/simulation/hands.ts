@@ -16,6 +16,13 @@ export class Hands {
     return hand?.agent.life === hand?.life && hand?.agent.isAlive ? hand.agent : undefined
   }
 
+  /** How many runs an agent has. */
+  count(agent: AgentInWorld): number {
+    let runs = 0
+    for (const hand of this.#hands.values()) if (hand.agent === agent && hand.life === agent.life) runs++
+    return runs
+  }
+
   /** To be called on every event. */
   look(event: WorldEvent): void {
     if (event.type !== 'transition' || event.transition.machine !== 'job') return

@@ -15,7 +15,7 @@ export type Invariant = {
 }
 
 /** What all of them need to know of what has happened. */
-export type Known = { readonly ability: Ability; readonly plans: Plans; readonly hands: Hands }
+type Known = { readonly ability: Ability; readonly plans: Plans; readonly hands: Hands }
 
 type Check = (event: WorldEvent) => string | undefined
 
@@ -46,6 +46,7 @@ export const invariants: readonly Invariant[] = [
   { sentence: 'No code of a run begins while older code of it still runs.', watch: codeNeverOverlaps },
   { sentence: 'Code is stopped when its time is over.', watch: timeoutsAreKept },
   { sentence: 'A run that somebody aborts ends.', watch: abortsAreObeyed },
+  { sentence: 'Only so much happens at one moment.', watch: timeGoesOn },
 ]
 
 /** How long an agent may take to notice what it is not told of: an idle look, an answer that never comes, and a bit. */
@@ -116,7 +117,10 @@ function occurrencesRunOnce(world: World): Check {
   return (event) => {
     if (event.type === 'deed' && event.deed.by === 'people') {
       const { jobId } = event.deed
-      claimed.get(jobId)?.delete(world.database.jobs.get(jobId)?.nextRun ?? Number.NaN)
+      const occurrences = claimed.get(jobId)
+      occurrences?.delete(world.database.jobs.get(jobId)?.nextRun ?? Number.NaN)
+      // Whoever sets a job anew after the database's clock went back has it run again.
+      for (const due of occurrences ?? []) if (due > world.database.now()) occurrences?.delete(due)
     }
     return check(event)
   }
@@ -159,7 +163,7 @@ function livingAgentsKeepTheirRuns({ database }: World, { hands }: Known): Check
     if (deed.by === 'agent' && (deed.verb === 'rescueOrphans' || deed.verb === 'register')) {
       for (const [run, holder] of holders) {
         const agent = hands.of(run.id)
-        const isTheirs = agent?.isConnected === true && agent.pid === holder && holder !== deed.pid
+        const isTheirs = agent?.isSignedOn === true && agent.pid === holder && holder !== deed.pid
         if (run.status === 'aborted' && isTheirs) return `session ${deed.pid} ended run ${run.id} of ${agent.name}`
       }
     }
@@ -187,10 +191,10 @@ function orphansAreRescued(world: World, { ability }: Known): Check {
   })
 }
 
-function dueJobsAreClaimed(world: World, { ability }: Known): Check {
+function dueJobsAreClaimed(world: World, { ability, hands }: Known): Check {
   const { database } = world
   return lasting(world, () => {
-    const able = ability.forMs(noticeMs).filter((agent) => hasSlot(world, agent))
+    const able = ability.forMs(noticeMs).filter((agent) => hands.count(agent) < agent.snapshot.context.runsMax)
     return {
       waits: able.length === 0 ? [] : [...database.jobs.values()].filter((row) => waitsFor(world, row, able)),
       key: ({ job }) => job.id,
@@ -315,7 +319,9 @@ function whatPeopleSetStays({ database }: World, { plans }: Known): Check {
     for (const [jobId, nextRun] of set) {
       const row = database.jobs.get(jobId)
       if (row === undefined || row.claimedBy === undefined) set.delete(jobId)
-      if (row !== undefined && row.nextRun !== nextRun) {
+      // Whoever rescues a run takes for its due time what is not later than its claim.
+      const isLater = nextRun === undefined || nextRun > (row?.lastRun ?? 0) || deed.verb === 'finishRun'
+      if (row !== undefined && isLater && row.nextRun !== nextRun) {
         return `that of job ${jobId} was ${momentText(nextRun)}, and is ${momentText(row.nextRun)}`
       }
     }
@@ -323,23 +329,20 @@ function whatPeopleSetStays({ database }: World, { plans }: Known): Check {
   }
 }
 
-function nextRunsAreSet({ database }: World): Check {
-  const claimed = new Map<number, { readonly due: Instant | undefined; readonly clockOffMs: number }>()
-  return (event) => {
-    if (event.type !== 'deed') return undefined
-    for (const [jobId, { due, clockOffMs }] of claimed) {
+function nextRunsAreSet({ database }: World, { plans }: Known): Check {
+  let live: ReadonlySet<RunRow> = new Set()
+  return ({ type }) => {
+    if (type !== 'deed') return undefined
+    const ended = [...live].filter((run) => run.status !== 'running')
+    live = new Set(database.liveRuns)
+    for (const { id, jobId } of ended) {
       const row = database.jobs.get(jobId)
-      if (row?.claimedBy !== undefined) continue
-      claimed.delete(jobId)
-      if (row === undefined || !row.enabled || clockOffMs !== database.clockOffMs) continue
-      const next = database.computedNextRun(row, Math.max(database.now(), due ?? 0))
+      const plan = plans.of(id)
+      const isOurs = row?.enabled === true && row.claimedBy === undefined && plan?.isSet === false
+      if (!isOurs || plan.clockOffMs !== database.clockOffMs) continue
+      const next = database.computedNextRun(row, Math.max(database.now(), plan.dueAt ?? 0))
       if (next !== undefined && (row.nextRun === undefined || row.nextRun > next)) {
         return `that of job ${jobId} is ${momentText(row.nextRun)}, not ${momentText(next)}`
-      }
-    }
-    for (const { job, claimedBy, nextRun } of database.jobs.values()) {
-      if (claimedBy !== undefined && !claimed.has(job.id)) {
-        claimed.set(job.id, { due: nextRun, clockOffMs: database.clockOffMs })
       }
     }
     return undefined
@@ -437,6 +440,18 @@ function abortsAreObeyed(world: World, { ability }: Known): Check {
   }
 }
 
+function timeGoesOn({ time }: World): Check {
+  let atMs = Number.NaN
+  let events = 0
+  return () => {
+    events = time.nowMs === atMs ? events + 1 : 0
+    atMs = time.nowMs
+    return events > eventsMax ? `${events} things have happened at this one` : undefined
+  }
+}
+
+const eventsMax = 20_000
+
 type NewClaim = { readonly run: RunRow; readonly row: JobRow }
 
 /** Checks the runs that a statement has just claimed. */
@@ -483,10 +498,6 @@ function lasting<Item>({ time }: World, look: () => Waiting<Item>): Check {
 function agentOf({ agents }: World, pid: number): AgentInWorld | undefined {
   for (const agent of agents.values()) if (agent.pid === pid) return agent
   return undefined
-}
-
-function hasSlot(world: World, agent: AgentInWorld): boolean {
-  return agent.pid !== undefined && heldBy(world, agent.pid) < agent.snapshot.context.runsMax
 }
 
 function heldBy({ database }: World, pid: number): number {

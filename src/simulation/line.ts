@@ -13,6 +13,8 @@ export type LineOptions = {
   readonly inAgent: (delayMs: number, action: () => void) => () => void
   /** How long one way takes. */
   readonly latencyMs: () => number
+  /** Whether the world has ended, so that nothing more is answered. */
+  readonly isOver: () => boolean
 }
 
 /** A line on which everything arrives at once. */
@@ -22,6 +24,7 @@ export const directLine: LineOptions = {
   inWorld: () => {},
   inAgent: () => () => {},
   latencyMs: () => 0,
+  isOver: () => false,
 }
 
 type AgentsEnd = { readonly tell: (command: Command) => void; readonly lost: (reason: string) => void }
@@ -106,6 +109,7 @@ export class Line {
   ): Effect.Effect<Answer, E | SessionLost> {
     return Effect.suspend(() => {
       const session = this.#session
+      if (this.#options.isOver()) return Effect.never
       if (session === undefined) return Effect.fail(new SessionLost({ message: 'there is no session' }))
       const delayMs = this.#options.latencyMs() + this.#slowMs
       this.#slowMs = 0
@@ -114,7 +118,8 @@ export class Line {
         this.#database.observe({ by: 'agent', pid: session.server.pid, verb, ...about })
         return answer
       }
-      const isDirect = delayMs === 0 && !this.#isCut && this.#answersToLose.length === 0 && session.underWay.size === 0
+      const isDirect =
+        delayMs === 0 && this.isConnected && this.#answersToLose.length === 0 && session.underWay.size === 0
       if (isDirect) return serve()
       return Effect.callback((resume) => this.#travel(session, verb, delayMs, serve, resume))
     })

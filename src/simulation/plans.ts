@@ -11,6 +11,8 @@ export type Plan = {
   readonly clockOffMs: number
   /** Whether somebody has changed the job since. */
   isEdited: boolean
+  /** Whether somebody has set its next run since, be it by an edit. */
+  isSet: boolean
 }
 
 /** The plans of the runs that are on, as a watcher of the world can tell. */
@@ -33,7 +35,12 @@ export class Plans {
     const { deed } = event
     if (deed.by === 'people') {
       const isEdit = deed.verb === 'edit' || deed.verb === 'deleteStep'
-      for (const plan of this.#plans.values()) if (isEdit && plan.jobId === deed.jobId) plan.isEdited = true
+      for (const { id } of this.#database.liveRuns) {
+        const plan = this.#plans.get(id)
+        if (plan?.jobId !== deed.jobId) continue
+        plan.isEdited ||= isEdit
+        plan.isSet ||= deed.verb !== 'abort'
+      }
     } else if (deed.verb === 'claimDue') {
       for (const { id, jobId } of this.#database.liveRuns) if (id > this.#lastId) this.#add(id, jobId)
     }
@@ -44,7 +51,14 @@ export class Plans {
     const { jobs, clockOffMs } = this.#database
     const row = jobs.get(jobId)
     if (row !== undefined) {
-      this.#plans.set(runId, { jobId, dueAt: row.nextRun, steps: row.job.steps, clockOffMs, isEdited: false })
+      this.#plans.set(runId, {
+        jobId,
+        dueAt: row.nextRun,
+        steps: row.job.steps,
+        clockOffMs,
+        isEdited: false,
+        isSet: false,
+      })
     }
   }
 }

@@ -11,8 +11,10 @@ export function randomScenario(seed: string | number): Scenario {
   const startMs = Date.parse(`${start}Z`)
   const busyS = random.between(5, random.oneOf([10, 30, 120])) * 60
   const at = (second: number) => new Date(startMs + Math.round(second * 1_000)).toISOString().slice(0, -1)
-  const jobs = some(random, 1, 5, (index) => ({ name: `job${index + 1}`, ...randomJob(random) }))
-  const agents = randomAgents(random, (second) => at(second), busyS)
+  // Long steps, agents that are full, and few that stay to help.
+  const isPressed = random.chance(0.3)
+  const jobs = some(random, 1, 5, (index) => ({ name: `job${index + 1}`, ...randomJob(random, isPressed) }))
+  const agents = randomAgents(random, at, busyS, isPressed)
   // Only an agent that is there from the start can have something happen to it at any time.
   const names = agents.filter(({ at }) => at === undefined).map(({ host, options }) => options?.name ?? host)
   const troubles = some(random, 0, random.oneOf([2, 6, 12]), () =>
@@ -26,7 +28,10 @@ export function randomScenario(seed: string | number): Scenario {
     options: { latencyMsMax: random.oneOf([0, 0, 5, 50, 1_000]), announces: random.chance(0.6) },
     jobs,
     agents,
-    happenings: troubles.flat().sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)),
+    happenings: [
+      ...troubles.flat(),
+      ...(isPressed && names.length > 1 ? [lastCrash(random, names, at, busyS)] : []),
+    ].sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)),
   }
 }
 
@@ -42,11 +47,11 @@ const starts = [
 type Moment = (second: number) => string
 type NamedJob = { readonly name: string } & JobInStory
 
-function randomJob(random: SeededRandom): JobInStory {
+function randomJob(random: SeededRandom, isPressed = false): JobInStory {
   return {
     ...(random.chance(0.85) ? { schedules: [randomSchedule(random)] } : {}),
     ...(random.chance(0.3) ? { due: new Date(random.between(0, 86_399) * 1_000).toISOString().slice(11, 19) } : {}),
-    steps: some(random, 0, 3, (index) => randomStep(random, `step${index + 1}`)),
+    steps: some(random, 0, 3, (index) => randomStep(random, `step${index + 1}`, isPressed)),
     ...(random.chance(0.15) ? { host: random.oneOf(hosts) } : {}),
     ...(random.chance(0.2) ? { timeZone: 'Europe/Berlin' } : {}),
   }
@@ -59,9 +64,9 @@ function randomSchedule(random: SeededRandom): NonNullable<JobInStory['schedules
   return random.chance(0.15) ? { minutes, hours: [1, 2, 3, 9, 10, 12, 13, 23] } : { minutes }
 }
 
-function randomStep(random: SeededRandom, name: string): StepInStory {
+function randomStep(random: SeededRandom, name: string, isPressed: boolean): StepInStory {
   const attemptsMax = random.oneOf([1, 1, 2, 3])
-  const takesS = random.oneOf([0, 0, 1, 10, 60, 300]) * random.next()
+  const takesS = random.oneOf(isPressed ? [300, 1_800] : [0, 0, 1, 10, 60, 300]) * random.next()
   return {
     name,
     takes: random.chance(0.03) ? 'Infinity' : `${Math.ceil(takesS * 10) / 10} seconds`,
@@ -74,7 +79,7 @@ function randomStep(random: SeededRandom, name: string): StepInStory {
   }
 }
 
-function randomAgents(random: SeededRandom, at: Moment, busyS: number): readonly AgentInScenario[] {
+function randomAgents(random: SeededRandom, at: Moment, busyS: number, isPressed: boolean): readonly AgentInScenario[] {
   const used = new Map<string, number>()
   return some(random, 1, 3, (index) => {
     const host = random.oneOf(hosts)
@@ -85,7 +90,7 @@ function randomAgents(random: SeededRandom, at: Moment, busyS: number): readonly
       ...(index > 0 && random.chance(0.3) ? { at: at(random.between(1, busyS)) } : {}),
       options: {
         ...(count > 1 ? { name: `${host}${count}` } : {}),
-        runsMax: random.oneOf([1, 2, 50]),
+        runsMax: isPressed ? 1 : random.oneOf([1, 2, 50]),
         pollMs: random.oneOf([1_000, 5_000, 10_000]),
         ...(random.chance(0.3) ? { drainMs: random.oneOf([1_000, 300_000]) } : {}),
         ...(random.chance(0.3) ? { reconnectMsMax: random.oneOf([1_000, 60_000]) } : {}),
@@ -140,7 +145,7 @@ function goesWrong(
   switch (type) {
     case 'crash':
     case 'stop':
-      return [{ at: now, type, agent }, ...(random.chance(0.7) ? [{ at: later, type: 'restart', agent } as const] : [])]
+      return [{ at: now, type, agent }, ...(random.chance(0.6) ? [{ at: later, type: 'restart', agent } as const] : [])]
     case 'freeze':
       return [
         { at: now, type, agent, ...(random.chance(0.5) ? { sessionLasts: seconds(random, 60) } : {}) },
@@ -181,7 +186,13 @@ function goesWrong(
   }
 }
 
+/** After which the agent stays away. */
+function lastCrash(random: SeededRandom, agents: readonly string[], at: Moment, busyS: number): Happening {
+  return { at: at(random.between(busyS * 3, busyS * 9) / 10), type: 'crash', agent: random.oneOf(agents) }
+}
+
 const troubles = [
+  'crash',
   'crash',
   'restart',
   'stop',

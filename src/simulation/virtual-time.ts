@@ -57,6 +57,10 @@ export class VirtualTime {
     this.#halted ??= { reason }
   }
 
+  get isHalted(): boolean {
+    return this.#halted !== undefined
+  }
+
   /** Does all that is to be done at the present moment. */
   settle(): void {
     this.#drain()

@@ -234,6 +234,7 @@ export class World {
       },
       inAgent: (delayMs, action) => time.after(delayMs, action),
       latencyMs: () => (latencyMsMax === 0 ? 0 : this.#random.between(0, latencyMsMax)),
+      isOver: () => this.time.isHalted,
     })
     const executor = this.#parts.simulatedExecutor({
       behaviourOf: (stepId) => this.#behaviourOf(stepId),

@@ -92,7 +92,7 @@ function stepOf(row: StepRow): Step {
   const { settings, problem } = settingsIn(row.jstdesc, 'step', `step "${row.jstname}"`)
   const kind = kindOf(row)
   const target = targetOf(row)
-  const wrong = problem ?? (kind === undefined ? unknownKind(row) : undefined)
+  const wrong = problem ?? (kind === undefined ? unknownKind(row) : misplacedExpect(row, kind, settings.expect))
   return {
     id: row.jstid,
     name: row.jstname,
@@ -118,6 +118,11 @@ function kindOf({ jstkind, jstcode }: StepRow): StepKind | undefined {
 function targetOf({ jstconnstr, jstdbname }: StepRow): SqlTarget | undefined {
   if (jstconnstr !== '') return { conninfo: jstconnstr }
   return jstdbname === '' ? undefined : { database: jstdbname }
+}
+
+function misplacedExpect({ jstname }: StepRow, kind: StepKind, expect: Step['expect']): string | undefined {
+  if (expect === undefined || kind === 'http') return undefined
+  return `In the comment of step "${jstname}": @expect is for HTTP steps, whose first line is #!http.`
 }
 
 function unknownKind({ jstkind, jstname }: StepRow): string {

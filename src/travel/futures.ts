@@ -9,7 +9,7 @@ export type Futures = {
   readonly happenings: readonly Happening[]
   readonly one: History
   readonly other: History
-  /** In the order of time. */
+  /** From where they differ, in the order of time. */
   readonly rows: readonly Row[]
 }
 
@@ -38,12 +38,12 @@ export function fork(history: History, position: number, texts: readonly string[
   }
   const forked: Scenario = { ...scenario, happenings: [...scenario.happenings, ...happenings] }
   const other = History.ofScenario(`${history.title}, ${texts.join(', ')}`, forked)
-  return { forkedAt, happenings, one: history, other, rows: rowsOf(history, other, forkedAt) }
+  return { forkedAt, happenings, one: history, other, rows: rowsOf(history, other) }
 }
 
-function rowsOf(one: History, other: History, forkedAt: number): readonly Row[] {
+function rowsOf(one: History, other: History): readonly Row[] {
   const [lines, others] = [one.story, other.story]
-  const apart = lines.findIndex((told, index) => told.at > forkedAt || !isSame(told, others[index]))
+  const apart = lines.findIndex((told, index) => !isSame(told, others[index]))
   const from = apart === -1 ? lines.length : apart
   return sideBySide(lines.slice(from), others.slice(from))
 }

@@ -110,6 +110,10 @@ export class History {
     return this.timeline.nextFailure(position) ?? end
   }
 
+  previousFailure(position: number): number | undefined {
+    return this.broken !== undefined && position > this.last ? this.last : this.timeline.previousFailure(position)
+  }
+
   /** What a reader of a story cares about, of all that happened. */
   get story(): readonly Told[] {
     this.#story ??= this.#tellStory()

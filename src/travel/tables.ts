@@ -11,16 +11,16 @@ export type Tables = {
 }
 
 /** `claimedBy` is the session of the agent that has claimed it. */
-export type JobInTable = Omit<JobRow, 'job'> & { readonly id: number; readonly name: string }
+type JobInTable = Omit<JobRow, 'job'> & { readonly id: number; readonly name: string }
 
-export type RunInTable = Omit<RunRow, 'attempts'> & {
+type RunInTable = Omit<RunRow, 'attempts'> & {
   readonly job: string
   readonly attempts: readonly AttemptInTable[]
 }
 
-export type AttemptInTable = Omit<AttemptRow, 'runId'> & { readonly step: string }
+type AttemptInTable = Omit<AttemptRow, 'runId'> & { readonly step: string }
 
-export type AgentInTable = AgentRow & { readonly isOn: boolean }
+type AgentInTable = AgentRow & { readonly isOn: boolean }
 
 /** A copy that does not change any more. */
 export function tablesOf(database: MemoryDatabase): Tables {

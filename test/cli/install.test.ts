@@ -47,7 +47,7 @@ describe('escapement install', () => {
 
   test('takes it back only when that is said twice', async () => {
     const asked = await escapement(['install', '--uninstall', database.conninfo])
-    expect(asked.stdout).toContain('With --remove all of that goes.')
+    expect(asked.stdout).toContain('Nothing is done: with --remove all of that goes.')
     expect(await hasSchema()).toBe(true)
 
     const removed = await escapement(['install', '--uninstall', '--remove', database.conninfo])

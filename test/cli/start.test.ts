@@ -82,7 +82,9 @@ describe('escapement start', { timeout: 90_000 }, () => {
     expect(shell.exitCode).toBe(0)
 
     const second = await escapement(['start', '--once', '--data', folder])
-    expect(second.stdout).toContain('A quick start runs here already: this one only shows its runs.')
+    expect(second.stdout).toContain(
+      'A quick start runs here already: this one runs the sample jobs again, and shows the runs.',
+    )
     expect(second.exitCode).toBe(0)
     expect(isRunning()).toBe(true)
 

@@ -36,13 +36,13 @@ test('two futures stand side by side from the fork on, and differences are marke
     02:15:00.000  alpha is restarted              │ alpha is restarted
     02:15:00.000  alpha starts                    │ alpha starts
 
-                  2 runs in the end               │ 2 runs in the end
-                  1 succeeded                     ≠ 0 succeeded
-                  0 failed                        │ 0 failed
-                  1 aborted                       ≠ 2 aborted
-                  0 incomplete                    │ 0 incomplete
-                  0 running                       │ 0 running
-                  1 failures on the way           ≠ 0 failures on the way
+                  runs: 2                         │ runs: 2
+                  succeeded: 1                    ≠ succeeded: 0
+                  failed: 0                       │ failed: 0
+                  aborted: 1                      ≠ aborted: 2
+                  incomplete: 0                   │ incomplete: 0
+                  running: 0                      │ running: 0
+                  failures: 1                     ≠ failures: 0
                   no invariant broken             │ no invariant broken"
   `)
 })

@@ -1,0 +1,89 @@
+import { parseArgs } from 'node:util'
+import { randomScenario } from './random-scenario.ts'
+import { asStory } from './scenario.ts'
+import { type SwarmResult, shrinkSeed, swarm } from './swarm.ts'
+import { walk } from './walk.ts'
+
+/**
+ * `npm run swarm -- --seeds N [--from SEED]` walks random worlds and ends with status 1 if an invariant was broken;
+ * `npm run swarm -- --seed SEED` tells the whole story of one. Lines that start with `took` are the only ones that
+ * differ from one time to the next.
+ */
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string' },
+    from: { type: 'string' },
+    seed: { type: 'string' },
+    threads: { type: 'string' },
+  },
+})
+
+/** How many are shrunk, which takes a while. */
+const failuresTold = 3
+
+if (values.seed !== undefined) replay(numberIn('seed', values.seed))
+else await walkMany(numberIn('seeds', values.seeds ?? '1000'), numberIn('from', values.from ?? '1'))
+
+function replay(seed: number): void {
+  const beganMs = performance.now()
+  const scenario = randomScenario(seed)
+  const { story, broken, simulatedMs, events, hash } = walk(scenario)
+  console.log(asStory(scenario, `seed ${seed}`))
+  console.log(story)
+  console.log(`\nseed ${seed}: ${hours(simulatedMs)} simulated hours, ${events} events, trace ${hash}`)
+  if (broken !== undefined) tellFailure(seed, broken.message)
+  tellTime(beganMs, simulatedMs)
+}
+
+async function walkMany(count: number, from: number): Promise<void> {
+  const beganMs = performance.now()
+  const result = await swarm(
+    Array.from({ length: count }, (_, index) => from + index),
+    values.threads === undefined ? {} : { threads: numberIn('threads', values.threads) },
+  )
+  tellTotals(result)
+  for (const { seed, broken } of result.failures.slice(0, failuresTold)) tellFailure(seed, broken.message)
+  if (result.failures.length > failuresTold) {
+    console.log(
+      `\nalso broken: ${result.failures
+        .slice(failuresTold)
+        .map(({ seed, broken }) => `${seed} ${broken.invariant}`)
+        .join(', ')}`,
+    )
+  }
+  tellTime(beganMs, result.simulatedMs)
+}
+
+function tellTotals({ seeds, simulatedMs, events, runs, happenings, failures, hash }: SwarmResult): void {
+  console.log(`${seeds} seeds, ${hours(simulatedMs)} simulated hours, ${events} events, ${runs} runs`)
+  for (const [kind, count] of [...happenings].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    console.log(`${String(count).padStart(7)} ${kind}`)
+  }
+  console.log(`traces ${hash}`)
+  console.log(failures.length === 0 ? 'no invariant was broken' : `${failures.length} seeds broke an invariant`)
+}
+
+function tellFailure(seed: number, message: string): void {
+  process.exitCode = 1
+  console.log(`\nseed ${seed}: ${message}\n`)
+  const shrunk = shrinkSeed(seed)
+  if (shrunk !== undefined) console.log(`shrunk:\n\n${shrunk.story}\n${shrunk.broken.message}`)
+}
+
+function tellTime(beganMs: number, simulatedMs: number): void {
+  const tookMs = performance.now() - beganMs
+  console.log(`took ${(tookMs / 1_000).toFixed(1)} s: ${Math.round(simulatedMs / tookMs)} simulated seconds per second`)
+}
+
+function hours(ms: number): string {
+  return (ms / 3_600_000).toFixed(1)
+}
+
+function numberIn(option: string, text: string): number {
+  const number = Number(text)
+  if (!Number.isSafeInteger(number) || number < 0) {
+    console.error(`--${option} wants a whole number, not "${text}"`)
+    process.exit(2)
+  }
+  return number
+}

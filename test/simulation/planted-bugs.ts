@@ -1,0 +1,318 @@
+import { Clock, Effect, Fiber } from 'effect'
+import { nextRun } from '../../src/domain/next-run.ts'
+import { agentMachine } from '../../src/machines/agent.machine.ts'
+import { jobMachine } from '../../src/machines/job.machine.ts'
+import { stepMachine } from '../../src/machines/step.machine.ts'
+import type { Line } from '../../src/simulation/line.ts'
+import type { MemoryDatabase } from '../../src/simulation/memory-database.ts'
+import * as statements from '../../src/simulation/memory-statements.ts'
+import { memoryStore } from '../../src/simulation/memory-store.ts'
+import { simulatedExecutor } from '../../src/simulation/simulated-executor.ts'
+import type { WorldParts } from '../../src/simulation/world.ts'
+import type { SessionLost, Store } from '../../src/store/store.ts'
+import { createAgent, type Machines } from '../../src/wiring.ts'
+
+/** A mistake that somebody might make, as the parts of a world that has it, and the invariant that catches it. */
+export type PlantedBug = {
+  readonly mistake: string
+  readonly caughtBy: string
+  /** The first seed that finds it. */
+  readonly seed: number
+  readonly parts: Partial<WorldParts>
+}
+
+export const plantedBugs: readonly PlantedBug[] = [
+  {
+    mistake: 'a claim does not ask whether somebody has the job already',
+    caughtBy: 'oneLiveRun',
+    seed: 0,
+    parts: store(({ database, line, host }) => ({
+      claimDue: (slots) =>
+        line.send('claimDue', (pid) => {
+          for (const row of database.jobs.values()) row.claimedBy = undefined
+          return Effect.succeed(statements.claimDue(database, pid, host, new Set(), slots))
+        }),
+    })),
+  },
+  {
+    mistake: 'a run that ends does not give its claim back',
+    caughtBy: 'claimedWhileRunning',
+    seed: 0,
+    parts: store(({ database, line }) => ({
+      finishRun: (run, end, next) =>
+        patient(
+          line.send('finishRun', (pid) => {
+            const answer = statements.finishRun(database, pid, run, end, next)
+            const row = database.jobs.get(run.job.id)
+            if (row !== undefined) row.claimedBy = pid
+            return answer
+          }),
+        ),
+    })),
+  },
+  {
+    mistake: 'an agent that is gone is signed off before its jobs are freed',
+    caughtBy: 'claimsAreSigned',
+    seed: 0,
+    parts: store(({ database, line }) => ({
+      rescueOrphans: line.send('rescueOrphans', () => {
+        for (const pid of [...database.agents.keys()]) if (database.isGone(pid)) database.agents.delete(pid)
+        return Effect.succeed([])
+      }),
+    })),
+  },
+  {
+    mistake: 'an agent claims one run more than it has slots',
+    caughtBy: 'claimsAreDue',
+    seed: 0,
+    parts: store(({ real }) => ({ claimDue: (slots) => real.claimDue(slots + 1) })),
+  },
+  {
+    mistake: 'the next run is sought from the due time on, that included',
+    caughtBy: 'occurrencesRunOnce',
+    seed: 0,
+    parts: store(({ real }) => ({
+      finishRun: (run, end) =>
+        real.finishRun(run, end, nextRun(run.job.schedules, run.dueAt - 60_000, run.job.timeZone)),
+    })),
+  },
+  {
+    mistake: 'the end of an attempt is logged without asking whose run it is',
+    caughtBy: 'endedRunsStay',
+    seed: 0,
+    parts: store(({ database, line }) => ({
+      endAttempt: (run, step, attemptId, result, retried) =>
+        patient(
+          line.send(
+            'endAttempt',
+            (pid) => {
+              const row = database.runs.get(run.id)
+              const job = database.jobs.get(run.job.id)
+              const attempt = row?.attempts.find(({ id }) => id === attemptId)
+              if (row === undefined || job === undefined || attempt === undefined) return Effect.void
+              const { status } = row
+              const { claimedBy } = job
+              row.status = attempt.status = 'running'
+              job.claimedBy = pid
+              const answer = statements.endAttempt(database, pid, run, step, attemptId, result, retried)
+              row.status = status
+              job.claimedBy = claimedBy
+              return answer
+            },
+            { runs: [{ id: run.id }] },
+          ),
+        ),
+    })),
+  },
+  {
+    mistake: 'an agent takes whoever has its earlier number for its earlier self',
+    caughtBy: 'claimsAreSigned',
+    seed: 0,
+    parts: store(({ database, line, real }) => {
+      const earlier = new Set<number>()
+      const rescueEarlier = line.send('rescueOrphans', (pid) => {
+        const mine = [...earlier].filter((each) => each !== pid && database.agents.has(each))
+        earlier.add(pid)
+        return Effect.succeed(mine.flatMap((each) => statements.rescueAgent(database, each)))
+      })
+      return { rescueOrphans: Effect.andThen(rescueEarlier, real.rescueOrphans) }
+    }),
+  },
+  {
+    mistake: 'an agent takes another on its host for its earlier self',
+    caughtBy: 'livingAgentsKeepTheirRuns',
+    seed: 0,
+    parts: store(({ database, line, host }) => ({
+      rescueOrphans: line.send('rescueOrphans', (pid) => {
+        const mine = [...database.agents.values()].filter((each) => each.host === host && each.pid !== pid)
+        return Effect.succeed(mine.flatMap((each) => statements.rescueAgent(database, each.pid)))
+      }),
+    })),
+  },
+  {
+    mistake: 'nobody looks for what others have left',
+    caughtBy: 'orphansAreRescued',
+    seed: 0,
+    parts: store(() => ({ rescueOrphans: Effect.succeed([]) })),
+  },
+  {
+    mistake: 'an agent that is full does not look for what others have left',
+    caughtBy: 'orphansAreRescued',
+    seed: 0,
+    parts: store(({ real }) => ({
+      claimDue: (slots) =>
+        Effect.map(real.claimDue(slots), (claim) => (slots > 0 ? claim : { ...claim, orphans: false })),
+    })),
+  },
+  {
+    mistake: 'an agent does not look again when the next job falls due',
+    caughtBy: 'dueJobsAreClaimed',
+    seed: 0,
+    parts: machines({ agent: agentMachine.provide({ delays: { nextLook: () => 3_600_000 } }) }),
+  },
+  {
+    mistake: 'a claim passes over jobs that ask for its host',
+    caughtBy: 'looksMissNothing',
+    seed: 0,
+    parts: store(({ database, line }) => ({
+      claimDue: (slots) =>
+        line.send(
+          'claimDue',
+          (pid) => Effect.succeed(statements.claimDue(database, pid, 'nowhere', new Set(), slots)),
+          { runs: [], slots },
+        ),
+    })),
+  },
+  {
+    mistake: 'only the first of several claimed runs is started',
+    caughtBy: 'claimedRunsAreAtWork',
+    seed: 0,
+    parts: store(({ real }) => ({
+      claimDue: (slots) => Effect.map(real.claimDue(slots), (claim) => ({ ...claim, runs: claim.runs.slice(0, 1) })),
+    })),
+  },
+  {
+    mistake: 'a run goes on after a step that failed it',
+    caughtBy: 'attemptsInOrder',
+    seed: 0,
+    parts: machines({
+      job: jobMachine.provide({
+        guards: { goesOn: ({ context: { run, stepIndex } }) => stepIndex < run.job.steps.length },
+      }),
+    }),
+  },
+  {
+    mistake: 'an attempt whose answer was lost is logged twice',
+    caughtBy: 'attemptsInOrder',
+    seed: 0,
+    parts: store(({ database, line }) => ({
+      beginAttempt: (run, step) =>
+        patient(
+          line.send(
+            'beginAttempt',
+            (pid) => {
+              const open = database.runs.get(run.id)?.attempts.find(({ status }) => status === 'running')
+              if (open !== undefined) open.status = 'ignored'
+              const answer = statements.beginAttempt(database, pid, run, step)
+              if (open !== undefined) open.status = 'running'
+              return answer
+            },
+            { runs: [{ id: run.id }] },
+          ),
+        ),
+    })),
+  },
+  {
+    mistake: 'every run is logged as a success',
+    caughtBy: 'runsEndAsTheirAttempts',
+    seed: 0,
+    parts: store(({ real }) => ({ finishRun: (run, _, next) => real.finishRun(run, 'succeeded', next) })),
+  },
+  {
+    mistake: 'the end of a run overwrites a run-now',
+    caughtBy: 'whatPeopleSetStays',
+    seed: 0,
+    parts: store(({ database, real }) => ({
+      finishRun: (run, end, next) =>
+        Effect.suspend(() => {
+          const row = database.jobs.get(run.job.id)
+          if (row?.enabled === true) row.nextRun = run.dueAt
+          return real.finishRun(run, end, next)
+        }),
+    })),
+  },
+  {
+    mistake: 'the end of a run forgets the next',
+    caughtBy: 'nextRunsAreSet',
+    seed: 0,
+    parts: store(({ real }) => ({ finishRun: (run, end) => real.finishRun(run, end, undefined) })),
+  },
+  {
+    mistake: "the next run is sought by the clock of the agent's host",
+    caughtBy: 'nextRunsAreSet',
+    seed: 0,
+    parts: store(() => ({ now: Clock.currentTimeMillis })),
+  },
+  {
+    mistake: 'only the first line of an output is logged',
+    caughtBy: 'outputIsKept',
+    seed: 0,
+    parts: store(({ real }) => ({
+      endAttempt: (run, step, attemptId, result, retried) =>
+        real.endAttempt(run, step, attemptId, { ...result, output: result.output.split('\n')[0] ?? '' }, retried),
+    })),
+  },
+  {
+    mistake: 'code runs before its attempt is logged',
+    caughtBy: 'codeIsLogged',
+    seed: 0,
+    parts: store(() => ({ beginAttempt: () => Effect.succeed(0) })),
+  },
+  {
+    mistake: 'code that is to stop is not waited for',
+    caughtBy: 'codeNeverOverlaps',
+    seed: 0,
+    parts: {
+      simulatedExecutor: (options) => {
+        const real = simulatedExecutor(options)
+        return (step, attempt) => Effect.flatMap(Effect.forkDetach(real(step, attempt)), Fiber.join)
+      },
+    },
+  },
+  {
+    mistake: 'a step has no time limit',
+    caughtBy: 'timeoutsAreKept',
+    seed: 0,
+    parts: machines({ step: stepMachine.provide({ delays: { timeout: () => Number.POSITIVE_INFINITY } }) }),
+  },
+  {
+    mistake: 'a job that has run is due again at once',
+    caughtBy: 'timeGoesOn',
+    seed: 0,
+    parts: store(({ database, real }) => ({
+      finishRun: (run, end) => real.finishRun(run, end, database.now()),
+    })),
+  },
+  {
+    mistake: 'a run does not listen when it is to be aborted',
+    caughtBy: 'abortsAreObeyed',
+    seed: 0,
+    parts: machines({ job: jobMachine.provide({ actions: { rememberAbort: () => {}, tellStep: () => {} } }) }),
+  },
+]
+
+type StoreShape = (typeof Store)['Service']
+
+type Real = {
+  readonly real: StoreShape
+  readonly database: MemoryDatabase
+  readonly line: Line
+  readonly host: string
+}
+
+/** A store like the real one, but for some verbs. */
+function store(change: (real: Real) => Partial<StoreShape>): Partial<WorldParts> {
+  return {
+    memoryStore: (database, host, options) => {
+      const { store: real, line } = memoryStore(database, host, options)
+      return { line, store: { ...real, ...change({ real, database, line, host }) } }
+    },
+  }
+}
+
+/** Repeats a write of a run until it has been answered. */
+function patient<A, E>(write: Effect.Effect<A, E | SessionLost>): Effect.Effect<A, Exclude<E, SessionLost>> {
+  const again = () => Effect.andThen(Effect.sleep(1_000), patient(write))
+  return Effect.catchTag(write as Effect.Effect<A, SessionLost>, 'SessionLost', again) as Effect.Effect<
+    A,
+    Exclude<E, SessionLost>
+  >
+}
+
+/** An agent of machines that are like the real ones, but for some. */
+function machines(changed: Partial<Machines>): Partial<WorldParts> {
+  return {
+    createAgent: (options) =>
+      createAgent(options, { agent: agentMachine, job: jobMachine, step: stepMachine, ...changed }),
+  }
+}
