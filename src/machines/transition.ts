@@ -55,7 +55,21 @@ type AnySnapshot = { readonly value: StateValue }
 
 function stateName(value: StateValue): string {
   if (typeof value === 'string') return value
+  const [state, ...others] = Object.keys(value)
+  const inner = state === undefined ? undefined : value[state]
+  if (state !== undefined && typeof inner === 'string' && others.length === 0) return nested(state, inner)
   return Object.entries(value)
-    .map(([state, inner]) => (inner === undefined ? state : `${state}.${stateName(inner)}`))
+    .map(([outer, within]) => (within === undefined ? outer : `${outer}.${stateName(within)}`))
     .join(' & ')
+}
+
+/** The names of states within states, each made once, since whoever keeps transitions keeps very many of them. */
+const nestedNames = new Map<string, Map<string, string>>()
+
+function nested(state: string, inner: string): string {
+  const names = nestedNames.get(state) ?? new Map<string, string>()
+  const name = names.get(inner) ?? `${state}.${inner}`
+  nestedNames.set(state, names)
+  names.set(inner, name)
+  return name
 }

@@ -38,7 +38,8 @@ function tellingLines(host: string, transition: Transition): readonly string[] {
 type AgentTransition = Extract<Transition, { machine: 'agent' }>
 
 function agentLines(host: string, transition: AgentTransition): readonly string[] {
-  return [...eventLines(host, transition), ...stateLines(host, transition)]
+  const told = eventLines(host, transition)
+  return told.length === 0 ? stateLines(host, transition) : [...told, ...stateLines(host, transition)]
 }
 
 function eventLines(host: string, { event, snapshot }: AgentTransition): readonly string[] {

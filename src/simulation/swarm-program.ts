@@ -3,10 +3,11 @@ import { randomScenario } from './random-scenario.ts'
 import { asStory } from './scenario.ts'
 import { type SwarmResult, shrinkSeed, swarm } from './swarm.ts'
 import { walk } from './walk.ts'
+import { World } from './world.ts'
 
 /**
  * `npm run swarm -- --seeds N [--from SEED]` walks random worlds and ends with status 1 if an invariant was broken;
- * `npm run swarm -- --seed SEED` tells the whole story of one. Lines that start with `took` are the only ones that
+ * `npm run swarm -- --seed SEED` tells the whole story of one; `npm run swarm -- --day` measures a plain day. Lines that start with `took` are the only ones that
  * differ from one time to the next.
  */
 const { values } = parseArgs({
@@ -15,13 +16,15 @@ const { values } = parseArgs({
     from: { type: 'string' },
     seed: { type: 'string' },
     threads: { type: 'string' },
+    day: { type: 'boolean' },
   },
 })
 
 /** How many are shrunk, which takes a while. */
 const failuresTold = 3
 
-if (values.seed !== undefined) replay(numberIn('seed', values.seed))
+if (values.day === true) for (let time = 0; time < 3; time++) simulateDay()
+else if (values.seed !== undefined) replay(numberIn('seed', values.seed))
 else await walkMany(numberIn('seeds', values.seeds ?? '1000'), numberIn('from', values.from ?? '1'))
 
 function replay(seed: number): void {
@@ -52,6 +55,23 @@ async function walkMany(count: number, from: number): Promise<void> {
     )
   }
   tellTime(beganMs, result.simulatedMs)
+}
+
+/** A day of one agent, which looks every ten seconds, and 300 jobs, each of which runs ten times. */
+function simulateDay(): void {
+  const beganMs = performance.now()
+  const world = new World('2026-03-01T00:00:00', 1, { announces: false })
+  for (let job = 0; job < 300; job++) {
+    const hours = Array.from({ length: 10 }, (_, index) => (job + index * 2) % 24).sort((a, b) => a - b)
+    const steps = [{ name: 'work', takes: `${job % 50} seconds` as const }]
+    world.job(`job ${job}`, { schedules: [{ minutes: [job % 60], hours }], steps })
+  }
+  world.agent('alpha', { pollMs: 10_000 })
+  world.until('2026-03-02T00:00:00')
+  const tookMs = performance.now() - beganMs
+  const looks = world.trace.filter((line) => line.includes('done.actor.claimDue')).length
+  console.log(`a day of 300 jobs: ${world.database.runs.size} runs, ${looks} looks, ${world.trace.length} transitions`)
+  console.log(`took ${(tookMs / 1_000).toFixed(2)} s`)
 }
 
 function tellTotals({ seeds, simulatedMs, events, runs, happenings, failures, hash }: SwarmResult): void {

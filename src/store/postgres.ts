@@ -35,27 +35,28 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
   const register = (heldRuns: readonly number[]) =>
     Effect.gen(function* () {
       const ownPid = pid()
-      const isOursAgain = pids.has(ownPid)
       // Should the answer be lost, runs may be claimed under this number all the same.
       pids.add(ownPid)
       if (ownKey !== undefined) earlierKeys.add(ownKey)
       ownKey = undefined
       ownKey = yield* signOn(ownPid)
-      if (isOursAgain) {
-        const claims = yield* query<OrphanRow>(sql.claimedByUs, [ownPid])
-        yield* rescueJobs(claims.filter(({ run }) => run === null || !heldRuns.includes(run)))
-      }
       const ours = yield* adopt(heldRuns)
       if (!session.isLost()) gate.open()
       return { lostRuns: heldRuns.filter((run) => !ours.has(run)) }
     }).pipe(orLoseSession)
 
-  /** A row that bears our session's number already is that of an agent which is gone, and which is ended first. */
+  /**
+   * A row that bears our session's number already is that of an agent which is gone, and which is ended first; unless
+   * that was ourselves: then another session, with another number, takes our runs over.
+   */
   const signOn = Effect.fnUntraced(function* (ownPid: number) {
-    const insert = query<{ key: string }>(sql.register, [ownPid, host, [...earlierKeys]])
+    const insert = query<{ key: string }>(sql.register, [ownPid, host])
     const [row] = yield* insert
     if (row !== undefined) return row.key
     const keys = (yield* query<{ key: string }>(sql.findKey, [ownPid])).map(({ key }) => key)
+    if (keys.some((key) => earlierKeys.has(key))) {
+      return yield* new ServerError({ message: `the session has our earlier number, ${ownPid}`, sqlstate: '' })
+    }
     const orphans = yield* query<OrphanRow>(sql.findOrphans, [0, keys])
     yield* rescueAgents(orphans.filter(({ agent }) => agent === ownPid))
     const [again] = yield* insert

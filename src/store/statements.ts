@@ -163,14 +163,9 @@ export const finishRuns = `
   FROM asked LEFT JOIN ours USING (n) LEFT JOIN freed USING (n) LEFT JOIN pgagent.pga_joblog ON jlgid = asked.run
   ORDER BY asked.n`
 
-/**
- * $1 own pid, $2 host, $3 keys of earlier sessions. Returns the agent's key, or nothing where the number is that of
- * another agent, which is gone. A number that we have had before is ours.
- */
+/** $1 own pid, $2 host. Returns the agent's key, or nothing where a row bears that number already. */
 export const register = `
-  INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES ($1, $2)
-  ON CONFLICT (jagpid) DO UPDATE SET jaglogintime = excluded.jaglogintime, jagstation = excluded.jagstation
-    WHERE (pga_jobagent.jagpid::text || ' ' || extract(epoch FROM pga_jobagent.jaglogintime)::text) = ANY ($3::text[])
+  INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES ($1, $2) ON CONFLICT (jagpid) DO NOTHING
   RETURNING ${agentKey} AS key`
 
 /**
@@ -189,13 +184,6 @@ export const adopt = `
     RETURNING job.jobid
   )
   SELECT jlgid AS run, jobid IN (SELECT jobid FROM adopted) AS adopted FROM held`
-
-/** $1 own pid. What is claimed under it: a claim whose answer was lost, when the number was ours before, is nobody's. */
-export const claimedByUs = `
-  SELECT $1::int AS agent, ${definition} AS job, (SELECT max(jlgid) FROM pgagent.pga_joblog
-      WHERE jlgjobid = j.jobid AND jlgstatus = 'r') AS run,
-    current_setting('TimeZone') AS time_zone, ${epochMs('greatest(now(), j.jobnextrun)')} AS after
-  FROM pgagent.pga_job AS j WHERE jobagentid = $1`
 
 /** $1 the pid of an agent. */
 export const findKey = `SELECT ${agentKey} AS key FROM pgagent.pga_jobagent WHERE jagpid = $1`

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { loadavg } from 'node:os'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { randomScenario } from '../../src/simulation/random-scenario.ts'
@@ -83,6 +84,18 @@ describe.skipIf(!existsSync('dist/simulation/swarm-program.js'))('the swarm as a
     expect(await untimed()).toEqual(first)
     expect(first).toContain(`test('seed 5', () => {`)
     expect(first.at(-2)).toContain(walk(randomScenario(5)).hash)
+  })
+
+  test('simulates a day of 300 jobs within two seconds, where the machine has nothing else to do', async ({
+    annotate,
+  }) => {
+    const load = loadavg()[0] ?? 0
+    const { stdout } = await run(process.execPath, ['--day'])
+
+    const seconds = Math.min(...[...stdout.matchAll(/^took (.*) s$/gm)].map(([, took]) => Number(took)))
+    await annotate(`took ${seconds} s at a load of ${load.toFixed(1)}`)
+    expect(stdout).toContain('a day of 300 jobs: 3000 runs, 9349 looks, ')
+    if (load < 0.7) expect(seconds).toBeLessThan(2)
   })
 
   // CI has one: ESCAPEMENT_OTHER_NODE is the path of another version's program.

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { Effect, Exit, Fiber, Scope } from 'effect'
 import type { Client } from 'pg'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -180,6 +181,8 @@ describe('the store in PostgreSQL', () => {
     await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
     const { aRun } = parts((await run(store.claimDue(1))).runs[0], true)
 
+    expect((await run(Effect.flip(store.register([aRun.id]))))._tag).toBe('SessionLost')
+    await run(store.connect)
     const { lostRuns } = await run(store.register([aRun.id]))
     expect(await run(store.rescueOrphans)).toEqual([])
     await run(store.finishRun(aRun, 'succeeded', undefined))
@@ -187,6 +190,30 @@ describe('the store in PostgreSQL', () => {
     expect(lostRuns).toEqual([])
     const { rows } = await client.query('SELECT jlgstatus FROM pgagent.pga_joblog')
     expect(rows).toEqual([{ jlgstatus: 's' }])
+    expect((await client.query('SELECT FROM pgagent.pga_jobagent')).rowCount).toBe(1)
+  })
+
+  test('serves as a role that has only the rights that the README grants', async () => {
+    const database = await createDatabase({ schema: 'installed', tcp: true })
+    const { client } = await served(database)
+    const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+    const grants = /```sql\n(GRANT USAGE ON SCHEMA[^`]*)```/.exec(readme)?.[1]?.replaceAll('scheduler', 'plain_agent')
+    await client.query(`CREATE ROLE plain_agent LOGIN PASSWORD 'plain'; ${grants}`)
+    await createJob(client, 'job', [{ kind: 'b', code: 'true' }])
+    await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
+    const conninfo = { ...parseConninfo(database.conninfo), user: 'plain_agent', password: 'plain' }
+
+    const store = await openStore(conninfo)
+    await run(store.checkSchema)
+    await run(store.rescueOrphans)
+    const { aRun, step } = parts((await run(store.claimDue(1))).runs[0])
+    const attempt = await run(store.beginAttempt(aRun, step))
+    await run(store.endAttempt(aRun, step, attempt, { outcome: 'succeeded', code: 0, output: '' }, false))
+    await run(store.finishRun(aRun, 'succeeded', undefined))
+    await run(store.deregister)
+
+    expect(await openRuns(client)).toEqual([])
+    await client.query('DROP OWNED BY plain_agent; DROP ROLE plain_agent')
   })
 
   test('signs on anew when somebody has deleted its row', async () => {

@@ -321,3 +321,34 @@ test('an agent waits for a database that is not there yet, and is told at once o
     02:02:00 beta stops: there is no schema"
   `)
 })
+
+test('a simulated day of three jobs and two agents gives the same trace twice, of no more transitions than it needs', () => {
+  const first = aDay()
+  const second = aDay()
+
+  console.info(
+    `a simulated day took ${Math.min(first.tookMs, second.tookMs).toFixed(0)} ms, ${first.trace.length} transitions`,
+  )
+  expect(second.trace).toEqual(first.trace)
+  expect(first.runs).toBe(287 + 24 + 1)
+  expect(first.trace.length).toBeGreaterThan(10_000)
+  expect(first.trace.length).toBeLessThan(30_000)
+})
+
+function aDay() {
+  const began = performance.now()
+  const world = new World('2026-03-01T00:00:00')
+  const everyFive = Array.from({ length: 12 }, (_, index) => index * 5)
+  world.job('often', {
+    schedules: [{ minutes: everyFive }],
+    steps: [{ name: 'work', takes: '20 seconds', failures: 1, attemptsMax: 2 }],
+  })
+  world.job('hourly', { schedules: [{ minutes: [30] }], steps: [{ name: 'a', takes: '5 minutes' }, { name: 'b' }] })
+  world.job('nightly', { due: '02:00:00', steps: [{ name: 'backup', takes: '3 hours' }] })
+  world.agent('alpha')
+  world.agent('beta')
+  world.until('2026-03-02T00:00:00')
+  const tookMs = performance.now() - began
+  const runs = [...world.database.runs.values()].filter(({ status }) => status === 'succeeded').length
+  return { runs, trace: world.trace, tookMs }
+}

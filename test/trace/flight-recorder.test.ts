@@ -39,7 +39,8 @@ describe('on disk', () => {
   const open = (options: Partial<Parameters<typeof RecordFiles.open>[0]> = {}) =>
     RecordFiles.open({ folder, agent: 'alpha', trouble: (reason) => troubles.push(reason), ...options })
   const names = (where = folder) => readdirSync(where).toSorted()
-  const bytes = () => names().reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)
+  const bytes = () =>
+    names().reduce((sum, name) => sum + (statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0), 0)
 
   test('records are read back as they were, for the eyes of their owner only', async () => {
     const recorder = new FlightRecorder({ files: await open({ folder: join(folder, 'new', 'one') }) })
