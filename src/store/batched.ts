@@ -36,7 +36,7 @@ export function batched<Item, Answer, E>(options: {
       send(entries.map(({ request }) => request.item)).pipe(
         Effect.map((answers) => {
           entries.forEach((entry, index) => {
-            entry.completeUnsafe(answers[index] ?? Exit.die(new Error('the statement left an item unanswered')))
+            entry.completeUnsafe(answerAt(answers, index))
           })
         }),
         Effect.catchTags({
@@ -59,12 +59,17 @@ export function batched<Item, Answer, E>(options: {
   function alone(item: Item, known: ServerError | undefined): Effect.Effect<Answer, E | Busy | SessionLost> {
     if (known !== undefined) return refused(item, known)
     return send([item]).pipe(
-      Effect.flatMap(([answer]) => answer ?? Effect.die(new Error('the statement left an item unanswered'))),
+      Effect.flatMap((answers) => answerAt(answers, 0)),
       Effect.catchTag('ServerError', (error) => refused(item, error as ServerError)),
     ) as Effect.Effect<Answer, E | Busy | SessionLost>
   }
 
   return (item) => Effect.request(new Write<Item, Answer, E>({ item }), resolver)
+}
+
+/** The answer to one of the items of a statement, which answers each in its place. */
+export function answerAt<A, E>(answers: readonly Exit.Exit<A, E>[], index: number): Exit.Exit<A, E> {
+  return answers[index] ?? Exit.die(new Error('the statement left an item unanswered'))
 }
 
 /** Bounds a statement's size: outputs may be large. */

@@ -2,7 +2,7 @@ import { Clock, type Context, Effect, Exit } from 'effect'
 import type { AttemptResult, Instant, Job, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
 import { nextRun } from '../domain/next-run.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
-import { Busy, batched, isServerError, ServerError } from './batched.ts'
+import { answerAt, Busy, batched, isServerError, ServerError } from './batched.ts'
 import { attemptLetter, type JobDefinition, jobOf, runLetters } from './rows.ts'
 import { checkSchema } from './schema-check.ts'
 import { makeServiceSession } from './service-session.ts'
@@ -212,7 +212,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
         busyOr(`the end of step "${item.step.name}" of run ${item.run.id} cannot be logged`, again)
       if (!encodingStates.has(error.sqlstate)) return asRefused(error)
       return sendAttemptEnds([item], storableAsAscii).pipe(
-        Effect.flatMap(onlyAnswer),
+        Effect.flatMap((answers) => answerAt(answers, 0)),
         Effect.catchTag('ServerError', asRefused),
       )
     },
@@ -242,7 +242,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
       const asRefused = (again: ServerError) => busyOr(`the end of run ${item.run.id} cannot be logged`, again)
       if (lockStates.has(error.sqlstate)) return asRefused(error)
       return sendFinishes([item], 'infinity').pipe(
-        Effect.flatMap(onlyAnswer),
+        Effect.flatMap((answers) => answerAt(answers, 0)),
         Effect.catchTag('ServerError', asRefused),
       )
     },
@@ -334,10 +334,6 @@ function portions<Item extends { readonly result: AttemptResult }>(
 
 /** Characters of output in one statement. */
 const outputMost = 16_000_000
-
-function onlyAnswer<A, E>([answer]: readonly Exit.Exit<A, E>[]): Effect.Effect<A, E> {
-  return answer ?? Effect.die(new Error('the statement left an item unanswered'))
-}
 
 function itemAt<Item>(items: readonly Item[], index: number): Item {
   const item = items[index]
