@@ -1,6 +1,6 @@
 import { weekday } from './calendar.ts'
 import type { Instant } from './job.ts'
-import { isExcepted, isSelected, matchesEver, nextMatch, type Pattern, patternOf } from './pattern.ts'
+import { isExcepted, isSelected, nextMatch, type Pattern, patternOf } from './pattern.ts'
 import type { Schedule } from './schedule.ts'
 import { type LocalTime, type TimeZone, timeZoneNamed } from './time-zone.ts'
 
@@ -37,7 +37,7 @@ export function nextOccurrence(schedule: Schedule, now: Instant, timeZone: strin
   const soonest = Math.max(schedule.start, now + MINUTE)
   const end = schedule.end ?? Number.POSITIVE_INFINITY
   const pattern = patternOf(schedule)
-  if (soonest === Number.POSITIVE_INFINITY || !matchesEver(pattern)) return undefined
+  if (soonest === Number.POSITIVE_INFINITY || !pattern.matchesEver) return undefined
   const zone = zoneOf(schedule, timeZone)
   const next = find[pattern.kind](pattern, wholeMinute(soonest, zone), zone)
   return next !== undefined && next <= end ? next : undefined

@@ -21,6 +21,8 @@ export type Pattern = {
   /** Minutes since 1970-01-01T00:00. */
   readonly exceptedMinutes: ReadonlySet<number>
   readonly kind: PatternKind
+  /** Whether it matches any time at all. A day that some month has falls on every week day within 40 years. */
+  readonly matchesEver: boolean
 }
 
 /** By the clock; by elapsed time, since every hour is selected; or every second minute, since nothing is. */
@@ -34,15 +36,6 @@ export function patternOf(schedule: Schedule): Pattern {
     patterns.set(schedule, pattern)
   }
   return pattern
-}
-
-/** Whether it matches any time at all. A day that some month has falls on every week day within 40 years. */
-export function matchesEver({ months, monthDays, lastDay, openMinutes }: Pattern): boolean {
-  if (openMinutes.length === 0) return false
-  for (let month = 1; month <= 12; month++) {
-    if (isSelected(months, month) && (lastDay || (monthDays & daysUpTo(monthLength(2000, month))) !== 0)) return true
-  }
-  return false
 }
 
 /** The first time not before `from` that is selected and not excepted. The pattern must match ever. */
@@ -114,14 +107,25 @@ function readPattern(schedule: Schedule): Pattern {
   const months = bits(schedule.months, 1, 12)
   const weekdays = bits(schedule.weekdays, 0, 6)
   const monthDays = schedule.lastDay ? bitsOf(schedule.monthDays) : bits(schedule.monthDays, 1, 31)
+  const { lastDay } = schedule
   const excepted = readExceptions(schedule)
+  const open = openMinutes(schedule, excepted.exceptedTimes)
   return {
-    ...{ months, weekdays, monthDays, lastDay: schedule.lastDay },
+    ...{ months, weekdays, monthDays, lastDay },
     everyDay: months === ALL_MONTHS && monthDays === daysUpTo(31) && weekdays === ALL_WEEKDAYS,
-    openMinutes: openMinutes(schedule, excepted.exceptedTimes),
+    openMinutes: open,
     ...excepted,
     kind: kindOf(schedule),
+    matchesEver: open.length > 0 && someMonthHas(months, monthDays, lastDay),
   }
+}
+
+/** Whether any of the months has one of the days. */
+function someMonthHas(months: number, monthDays: number, lastDay: boolean): boolean {
+  for (let month = 1; month <= 12; month++) {
+    if (isSelected(months, month) && (lastDay || (monthDays & daysUpTo(monthLength(2000, month))) !== 0)) return true
+  }
+  return false
 }
 
 function kindOf({ minutes, hours, monthDays, lastDay, months }: Schedule): PatternKind {

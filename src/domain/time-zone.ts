@@ -30,18 +30,23 @@ export function isTimeZone(name: string): boolean {
 
 /** The zone of a name, in any spelling that `isTimeZone` accepts. What it learns of a zone it keeps. */
 export function timeZoneNamed(name: string): TimeZone | undefined {
-  if (!known.has(name)) known.set(name, readTimeZone(name))
-  return known.get(name)
+  let zone = known.get(name)
+  if (zone === undefined) {
+    zone = readTimeZone(name)
+    known.set(name, zone)
+  }
+  return zone ?? undefined
 }
 
-const known = new Map<string, TimeZone | undefined>()
+/** By name; null for a name that is none. */
+const known = new Map<string, TimeZone | null>()
 
-function readTimeZone(name: string): TimeZone | undefined {
+function readTimeZone(name: string): TimeZone | null {
   if (name.toLowerCase() === 'factory') return fixedZone(0)
   const format = clockOf(name.replace(/^posix\//i, ''))
   if (format !== undefined) return new IanaZone(format)
   const offset = posixOffset(name)
-  return offset === undefined ? undefined : fixedZone(offset)
+  return offset === undefined ? null : fixedZone(offset)
 }
 
 /** How far a clock is ahead of UTC, in milliseconds, by an offset in POSIX form; PostgreSQL allows up to a week. */

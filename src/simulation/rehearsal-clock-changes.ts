@@ -1,5 +1,5 @@
 import type { Instant, Job } from '../domain/job.ts'
-import { matchesEver, nextMatch, patternOf } from '../domain/pattern.ts'
+import { nextMatch, patternOf } from '../domain/pattern.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import { type LocalTime, type TimeZone, timeZoneNamed } from '../domain/time-zone.ts'
 import type { RehearsedJob, RehearsedRun, Span } from './rehearsal.ts'
@@ -95,7 +95,7 @@ function concernOf(
   { before, after }: Pick<ClockChange, 'before' | 'after'>,
 ): ClockChangeJob | undefined {
   const pattern = patternOf(schedule)
-  if (pattern.kind === 'everySecondMinute' || !matchesEver(pattern)) return undefined
+  if (pattern.kind === 'everySecondMinute' || !pattern.matchesEver) return undefined
   const isForward = after > before
   const times = selectedTimes(schedule, Math.min(before, after), Math.max(before, after))
   if (times.length === 0) return undefined
