@@ -63,6 +63,10 @@ export function streamRecords(trace: Trace, response: ServerResponse): () => Pro
 
   async function write(text: string): Promise<void> {
     if (response.destroyed || response.write(text)) return
-    await Promise.race([once(response, 'drain'), once(response, 'close')]).catch(() => {})
+    const over = new AbortController()
+    const { signal } = over
+    await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]).catch(() => {})
+    // Or the listener that was not called stays, one for each message.
+    over.abort()
   }
 }

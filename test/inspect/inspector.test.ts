@@ -122,6 +122,31 @@ describe('the inspector', () => {
     inspector = await startInspector(recorder, 0)
   })
 
+  test('waits for a slow reader without leaving anything behind', async () => {
+    const warnings: string[] = []
+    const warned = ({ message }: Error) => warnings.push(message)
+    process.on('warning', warned)
+    const past = Array.from({ length: 8_000 }, (_, index) => ({
+      ...recordOf(index + 1),
+      context: { padding: 'x'.repeat(400) },
+    }))
+    const shown = await serveTrace(past, 0)
+    const text = await new Promise<string>((resolve) => {
+      httpRequest({ port: shown.port, host: '127.0.0.1', path: '/records' }, (response) => {
+        let body = ''
+        response.setEncoding('utf8').on('data', (part: string) => {
+          body += part
+          if (body.endsWith('event: past\ndata: {}\n\n')) resolve(body)
+        })
+      }).end()
+    })
+    await shown.close()
+    process.off('warning', warned)
+
+    expect(text.match(/^data: \[/gm)).toHaveLength(16)
+    expect(warnings).toEqual([])
+  })
+
   test('takes the next free port, unless a port is asked for', async () => {
     const one = await startInspector(recorder)
     const other = await startInspector(recorder)
