@@ -3,6 +3,7 @@ import type { Job, OnError, Step, StepKind } from '../domain/job.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import { defaultBackoff } from '../domain/settings.ts'
 import { Executors } from '../executors/executors.ts'
+import type { Inspector } from '../inspect/inspector.ts'
 import type { AgentInput } from '../machines/agent.machine.ts'
 import type { Transition } from '../machines/transition.ts'
 import { Store } from '../store/store.ts'
@@ -229,6 +230,16 @@ export class World {
   /** What has ended the world, in words: an invariant that is broken, or a bug. */
   get broken(): string | undefined {
     return this.time.isHalted ? brokenBy(this.time.haltedBy) : undefined
+  }
+
+  /**
+   * Serves the page of the inspector, and its stream to Stately Inspector, on this host, until it is closed or the
+   * process ends. Whoever opens the page sees the world as far as it has got.
+   */
+  async inspect(port?: number): Promise<Inspector> {
+    // Nearly all worlds are looked at by nobody, and do without a server.
+    const { inspectWorld } = await import('./inspect-world.ts')
+    return inspectWorld(this, port)
   }
 
   /** From the start on, ends the world with an error as soon as something has happened that never may. */

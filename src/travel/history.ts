@@ -1,6 +1,7 @@
 import { endOf, play, type Scenario } from '../simulation/scenario.ts'
 import { Story } from '../simulation/story.ts'
 import { brokenBy, type World } from '../simulation/world.ts'
+import type { Trace } from '../trace/flight-recorder.ts'
 import { failureOf, Timeline } from '../trace/timeline.ts'
 import type { Told } from '../trace/told.ts'
 import type { TraceRecord } from '../trace/trace-record.ts'
@@ -55,6 +56,12 @@ export class History {
     const { records = [], told = [] } = world ?? {}
     if (records.length === 0) throw new Error(broken ?? 'nothing happens')
     return new History(title, records, { scenario, happened: told, broken })
+  }
+
+  /** What an inspector shows of it. */
+  get trace(): Trace {
+    const world = this.scenario && { told: this.happened, broken: this.broken }
+    return { past: this.timeline.records, world }
   }
 
   /** The position of the last one. */

@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { type Inspector, serveTrace, startInspector } from '../../src/inspect/inspector.ts'
+import { type Inspector, startInspector } from '../../src/inspect/inspector.ts'
 import { FlightRecorder } from '../../src/trace/flight-recorder.ts'
 import { recordOf } from '../trace/records.ts'
 
@@ -130,7 +130,7 @@ describe('the inspector', () => {
       ...recordOf(index + 1),
       context: { padding: 'x'.repeat(400) },
     }))
-    const shown = await serveTrace(past, 0)
+    const shown = await startInspector({ past }, 0)
     const text = await new Promise<string>((resolve) => {
       httpRequest({ port: shown.port, host: '127.0.0.1', path: '/records' }, (response) => {
         let body = ''
@@ -159,7 +159,7 @@ describe('the inspector', () => {
   })
 
   test('shows a trace without an agent, which is over when it was told', async () => {
-    const shown = await serveTrace([recordOf(1), recordOf(2)], 0)
+    const shown = await startInspector({ past: [recordOf(1), recordOf(2)] }, 0)
     const stream = (await fetch(`${shown.url}records`)).body?.pipeThrough(new TextDecoderStream())
     let text = ''
     for await (const part of stream as unknown as AsyncIterable<string>) {

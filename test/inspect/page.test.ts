@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import pg, { type Client } from 'pg'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { serveTrace } from '../../src/inspect/inspector.ts'
+import { startInspector } from '../../src/inspect/inspector.ts'
 import { readTrace } from '../../src/trace/read-trace.ts'
 import { spawnEscapement } from '../cli/escapement.ts'
 import type { AgentProcess } from '../support/agent-process.ts'
@@ -160,7 +160,7 @@ describe.skipIf(!hasBrowser)('the page, in a real browser', { timeout: 60_000 },
     await page.getByText('the agent is gone').waitFor()
     await page.close()
 
-    const shown = await serveTrace(await readTrace(join(folder, 'trace')), 0)
+    const shown = await startInspector({ past: await readTrace(join(folder, 'trace')) }, 0)
     page = await open()
     await page.goto(shown.url)
     await shows('agent', 'connecting.trying')
