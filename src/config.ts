@@ -86,7 +86,7 @@ export function agentCommand(name: string, run: (config: AgentConfig) => Promise
     )
     .addOption(
       option('--inspect [port]', 'show the machines on a page at 127.0.0.1, port 10432 or the next free one').argParser(
-        inspectPortOf,
+        inspectPort('connection string'),
       ),
     )
     .addOption(option('--record <folder>', 'keep a trace of what the machines do in this folder, up to 64 MiB'))
@@ -179,12 +179,18 @@ function count(text: string): number {
   return wholeNumber(text, 1, 2 ** 31 - 1)
 }
 
-/** The value of an `--inspect`. The word that follows it is taken for it, unless that is an option. */
-export function inspectPortOf(text: string): number | true {
-  if (text === '') return true
-  const port = /^\d+$/.test(text) ? Number(text) : Number.NaN
-  if (port <= 65_535) return port
-  throw new InvalidArgumentError('It must be a port, or nothing: then write --inspect after the connection string.')
+/**
+ * Reads the value of an `--inspect`. The word that follows it is taken for it, unless that is an option; `operand` names
+ * what else that word may be.
+ */
+export function inspectPort(operand?: string): (text: string) => number | true {
+  const remedy = operand === undefined ? '' : `: then write --inspect after the ${operand}`
+  return (text) => {
+    if (text === '') return true
+    const port = /^\d+$/.test(text) ? Number(text) : Number.NaN
+    if (port <= 65_535) return port
+    throw new InvalidArgumentError(`It must be a port, or nothing${remedy}.`)
+  }
 }
 
 function wholeNumber(text: string, min: number, max: number): number {

@@ -28,7 +28,7 @@ const reach: Readonly<Record<string, Reach>> = {
   'config.ts': { units: ['domain', 'log.ts', 'postgres', 'version.ts'], libraries: ['commander'] },
   'wiring.ts': { units: ['clock.ts', 'domain', 'executors', 'machines', 'store'], libraries: ['effect', 'xstate'] },
   simulation: {
-    units: ['clock.ts', 'domain', 'executors', 'machines', 'store', 'trace', 'wiring.ts'],
+    units: ['clock.ts', 'domain', 'executors', 'inspect', 'machines', 'store', 'trace', 'wiring.ts'],
     libraries: ['effect'],
   },
   'agent.ts': {
@@ -47,7 +47,7 @@ const reach: Readonly<Record<string, Reach>> = {
     libraries: ['effect'],
   },
   'pgagent.ts': { units: ['agent.ts', 'config.ts'], libraries: [] },
-  travel: { units: ['domain', 'inspect', 'machines', 'simulation', 'trace'], libraries: ['xstate'] },
+  travel: { units: ['domain', 'machines', 'simulation', 'trace'], libraries: ['xstate'] },
   cli: {
     units: [
       'agent.ts',

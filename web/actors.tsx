@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals'
 import type { ActorLine } from '../src/trace/timeline.ts'
+import { fateOf } from './fate.ts'
 import { actor, chosenActor, position, shown, trace } from './player.ts'
 import { moodOf, nameOf } from './words.ts'
 
@@ -44,7 +45,7 @@ export function Actors() {
       />
       <ul class="runs">
         {listed.map((line) => (
-          <Item key={line.actor} line={line}>
+          <Item key={line.actor} line={line} of={agents.length > 1 ? line.parent : undefined}>
             {line.actor === shown.value.job && (
               <ul>
                 {begun
@@ -66,7 +67,9 @@ export function Actors() {
   )
 }
 
-function Item({ line, children }: { line: ActorLine; children?: preact.ComponentChildren }) {
+type ItemProps = { line: ActorLine; of?: string | undefined; children?: preact.ComponentChildren }
+
+function Item({ line, of, children }: ItemProps) {
   const latest = trace().at(line.actor, position.value)
   if (latest === undefined) return null
   const { title, name } = nameOf(latest)
@@ -83,8 +86,8 @@ function Item({ line, children }: { line: ActorLine; children?: preact.Component
       >
         <span class="mood" />
         <span class="name">{name}</span>
-        <span class="title">{title}</span>
-        <span class="state">{latest.isDone ? endOf(latest) : latest.to}</span>
+        <span class="title">{of === undefined ? title : `${of} ${title}`}</span>
+        <span class="state">{fateOf(line.actor, position.value) ?? (latest.isDone ? endOf(latest) : latest.to)}</span>
       </button>
       {children}
     </li>

@@ -3,6 +3,7 @@ import { signal } from '@preact/signals'
 import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { TraceRecord } from '../src/trace/trace-record.ts'
 import type { Arrow, Chart, State } from './charts-module.ts'
+import { fateOf } from './fate.ts'
 import { position, shown, trace } from './player.ts'
 import { moodOf, nameOf } from './words.ts'
 
@@ -34,6 +35,7 @@ function ChartCard({ machine }: { machine: Machine }) {
   const latest = actor === undefined ? undefined : trace().at(actor, position.value)
   const isEnlarged = enlarged.value === machine
   const named = latest && nameOf(latest)
+  const fate = actor === undefined ? undefined : fateOf(actor, position.value)
   const mood = actor === undefined ? 'resting' : moodOf(trace(), actor, position.value)
   const chart = charts[machine][isEnlarged ? 'full' : 'brief']
   return (
@@ -46,7 +48,7 @@ function ChartCard({ machine }: { machine: Machine }) {
       <header>
         <h2>{titles[machine]}</h2>
         <span class="whose">{named && `${named.title === 'agent' ? '' : `${named.title} · `}${named.name}`}</span>
-        <span class="where">{latest?.to}</span>
+        <span class="where">{fate === undefined ? latest?.to : `${fate}, in ${latest?.to}`}</span>
         <button
           type="button"
           class="quiet"

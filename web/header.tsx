@@ -1,5 +1,5 @@
-import { connection, isAtNewest, record } from './player.ts'
-import { dayOf, timeOf } from './words.ts'
+import { connection, goToNewest, happening, isAtNewest, position, record, world } from './player.ts'
+import { dayOf, isInUtc, timeOf } from './words.ts'
 
 const said = {
   connecting: 'connecting',
@@ -11,6 +11,9 @@ const said = {
 export function Header() {
   const now = record.value
   const state = connection.value
+  const broken = world.value?.broken?.split(' is broken', 1)[0]
+  const [happened] = happening.value
+  const isJustNow = (happened?.after ?? -1) >= position.value
   const isBack = state === 'live' && !isAtNewest.value
   return (
     <header class="header">
@@ -20,11 +23,23 @@ export function Header() {
       </svg>
       <h1>Escapement</h1>
       <p class={`connection ${isBack ? 'back' : state}`} role="status">
-        {isBack ? 'looking back' : said[state]}
+        {isBack ? 'looking back' : world.value === undefined ? said[state] : 'a simulated world'}
       </p>
+      {broken !== undefined && (
+        <button type="button" class="connection lost" title={world.value?.broken} onClick={goToNewest}>
+          ends broken: {broken}
+        </button>
+      )}
+      {happened && (
+        <p class={`happening ${isJustNow ? 'now' : ''}`}>
+          {!isJustNow && <time>{timeOf(happened.at)} </time>}
+          {happening.value.map(({ line }) => line).join(' · ')}
+        </p>
+      )}
       {now && (
         <p class="moment">
           <span>{dayOf(now.at)}</span> <time dateTime={new Date(now.at).toISOString()}>{timeOf(now.at)}</time>
+          {isInUtc() && <span> UTC</span>}
         </p>
       )}
     </header>

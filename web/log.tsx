@@ -1,7 +1,8 @@
 import { useLayoutEffect, useRef } from 'preact/hooks'
 import { eventInWords, failureOf } from '../src/trace/timeline.ts'
+import type { Told } from '../src/trace/told.ts'
 import type { TraceRecord } from '../src/trace/trace-record.ts'
-import { actor, goTo, position, record, trace } from './player.ts'
+import { actor, goTo, newest, position, record, trace, world } from './player.ts'
 import { Values } from './values.tsx'
 import { nameOf, timeOf } from './words.ts'
 
@@ -26,9 +27,12 @@ export function Log() {
     <aside class="log" aria-label="Events">
       <h2>Events</h2>
       <ol class="entries" ref={list}>
-        {listed.map((at) => (
-          <Entry key={at} at={at} isCurrent={at === positions[current]} isToCome={at > now} />
-        ))}
+        {listed.map((at, index) => [
+          <Entry key={at} at={at} isCurrent={at === positions[current]} isToCome={at > now} />,
+          ...toldBetween(whose, at, listed[index + 1]).map((told) => (
+            <Remark key={`${at} ${told.line}`} told={told} isToCome={told.after > now} />
+          )),
+        ])}
       </ol>
       {latest && <Details record={latest} />}
     </aside>
@@ -42,6 +46,29 @@ function positionsOf(whose: string): readonly number[] {
   if (own === undefined || own.machine !== 'job') return own?.positions ?? []
   const members = timeline.actors.filter((line) => line.actor === whose || line.parent === whose)
   return members.flatMap(({ positions }) => [...positions]).sort((one, other) => one - other)
+}
+
+/** What no machine tells of, and concerns an actor, between two of the positions that are listed for it. */
+function toldBetween(whose: string | undefined, from: number, to: number | undefined): readonly Told[] {
+  const [agent] = whose?.split(/\/run-\d+/) ?? []
+  const hasEnded = whose !== undefined && whose !== agent && trace().records[from]?.isDone === true
+  const end = to ?? (hasEnded ? from : Number.POSITIVE_INFINITY)
+  const concerns = (told: Told) => told.agent === undefined || told.agent === agent
+  const told = (world.value?.told ?? []).filter((one) => one.after >= from && one.after < end && concerns(one))
+  // A run does not outlive the process of its agent.
+  const last = whose === agent ? -1 : told.findIndex(({ fate }) => fate === 'crashes' || fate === 'restarts')
+  return last < 0 ? told : told.slice(0, last + 1)
+}
+
+function Remark({ told: { at, after, line }, isToCome }: { told: Told; isToCome: boolean }) {
+  return (
+    <li>
+      <button type="button" class={`entry remark ${isToCome ? 'to-come' : ''}`} onClick={() => goTo(after)}>
+        <time>{timeOf(at)}</time>
+        <span class="event">{line}</span>
+      </button>
+    </li>
+  )
 }
 
 function Entry({ at, isCurrent, isToCome }: { at: number; isCurrent: boolean; isToCome: boolean }) {
@@ -66,8 +93,10 @@ function Details({ record: shownRecord }: { record: TraceRecord }) {
   const before = trace().at(whose, trace().records.indexOf(shownRecord) - 1)
   const failure = failureOf(shownRecord)
   const isNow = shownRecord === record.value
+  const broken = position.value === newest.value ? world.value?.broken : undefined
   return (
     <section class="details" aria-label="Details">
+      {broken !== undefined && <p class="failure broken">{broken}</p>}
       <h3>
         {from === undefined ? to : from === to ? `in ${to}` : `${from} → ${to}`}
         {!isNow && <span class="note"> since then</span>}

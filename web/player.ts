@@ -1,5 +1,7 @@
 import { computed, effect, signal } from '@preact/signals'
+import type { Trace } from '../src/trace/flight-recorder.ts'
 import { Timeline } from '../src/trace/timeline.ts'
+import type { Told } from '../src/trace/told.ts'
 import type { TraceRecord } from '../src/trace/trace-record.ts'
 
 /** What the page knows and where its reader looks. */
@@ -14,6 +16,9 @@ const growth = signal(0)
 
 /** `past`: a recorded trace, or one whose agent has left; the rest: of a live one. */
 export const connection = signal<'connecting' | 'live' | 'lost' | 'past'>('connecting')
+
+/** What else is known of a simulated world; undefined where it is none. */
+export const world = signal<Trace['world']>(undefined)
 
 /** The position that the reader has gone back to; undefined at the newest. */
 export const chosenPosition = signal<number | undefined>(undefined)
@@ -34,6 +39,12 @@ export const newest = computed(() => trace().records.length - 1)
 export const position = computed(() => Math.min(chosenPosition.value ?? newest.value, newest.value))
 export const isAtNewest = computed(() => chosenPosition.value === undefined)
 export const record = computed((): TraceRecord | undefined => trace().records[position.value])
+
+/** What no machine tells of, and happened last, all that came between the same two transitions. */
+export const happening = computed((): readonly Told[] => {
+  const told = world.value?.told.filter(({ after }) => after <= position.value) ?? []
+  return told.filter(({ after }) => after === told.at(-1)?.after)
+})
 
 /** The actor that is looked at: the chosen one, else the newest run, else the agent. */
 export const actor = computed((): string | undefined => {
@@ -73,10 +84,16 @@ export function goToNewest(): void {
 }
 
 export function goToFailure(direction: 'next' | 'previous'): void {
-  const found = direction === 'next' ? trace().nextFailure(position.value) : trace().previousFailure(position.value)
+  const found = direction === 'next' ? nextFailure() : trace().previousFailure(position.value)
   if (found === undefined) return
   chosenActor.value = trace().records[found]?.actor
   goTo(found)
+}
+
+/** What has ended a world is its last failure, whatever its last transition was. */
+function nextFailure(): number | undefined {
+  const isBroken = world.value?.broken !== undefined && position.value < newest.value
+  return trace().nextFailure(position.value) ?? (isBroken ? newest.value : undefined)
 }
 
 export function togglePlay(): void {
@@ -112,7 +129,9 @@ export function connect(): void {
   let isLive = true
   let received: TraceRecord[] = []
   source.addEventListener('begin', ({ data }) => {
-    isLive = (JSON.parse(data) as { live: boolean }).live
+    const begun = JSON.parse(data) as { live: boolean; world?: Trace['world'] }
+    isLive = begun.live
+    world.value = begun.world
     isPast = true
     received = []
   })
@@ -122,7 +141,7 @@ export function connect(): void {
     connection.value = isLive ? 'live' : 'past'
     if (isLive) return
     source.close()
-    if (chosenPosition.value === undefined) seek(0)
+    if (chosenPosition.value === undefined) seek(Number(/^#(\d+)$/.exec(location.hash)?.[1] ?? 1) - 1)
   })
   source.addEventListener('message', ({ data }) => {
     const records = JSON.parse(data) as TraceRecord[]

@@ -12,6 +12,7 @@ import {
   speed,
   togglePlay,
   trace,
+  world,
 } from './player.ts'
 import { timeOf } from './words.ts'
 
@@ -23,7 +24,13 @@ export function Scrubber() {
   const now = record.value
   const total = Math.max(1, newest.value)
   const { records, failures } = trace()
-  const marks = [...new Set(failures.map((at) => Math.round((at / total) * marksMax)))]
+  const { told = [], broken } = world.value ?? {}
+  const failed = broken === undefined || failures.at(-1) === newest.value ? failures : [...failures, newest.value]
+  const marks = placesOf(failed, total)
+  const toldMarks = placesOf(
+    told.map(({ after }) => Math.max(0, after)),
+    total,
+  )
   return (
     <footer class="scrubber">
       <div class="buttons">
@@ -54,6 +61,9 @@ export function Scrubber() {
           onInput={(event) => goTo(Number(event.currentTarget.value))}
         />
         <svg class="marks" viewBox={`0 0 ${marksMax} 4`} preserveAspectRatio="none" aria-hidden="true">
+          {toldMarks.map((mark) => (
+            <rect key={`told ${mark}`} class="told" x={Math.min(mark, marksMax - 0.6)} y="0" width="0.6" height="4" />
+          ))}
           {marks.map((mark) => (
             <rect key={mark} x={Math.min(mark, marksMax - 0.6)} y="0" width="0.6" height="4" />
           ))}
@@ -62,7 +72,7 @@ export function Scrubber() {
           <span>{records[0] && timeOf(records[0].at)}</span>
           <span class="count">
             {newest.value < 0 ? 'nothing yet' : `${position.value + 1} of ${newest.value + 1}`}
-            {failures.length > 0 && ` · ${failures.length} ${failures.length === 1 ? 'failure' : 'failures'}`}
+            {failed.length > 0 && ` · ${failed.length} ${failed.length === 1 ? 'failure' : 'failures'}`}
           </span>
           <span>{records.at(-1) && timeOf((records.at(-1) as { at: number }).at)}</span>
         </p>
@@ -92,6 +102,10 @@ export function Scrubber() {
       </button>
     </footer>
   )
+}
+
+function placesOf(positions: readonly number[], total: number): readonly number[] {
+  return [...new Set(positions.map((at) => Math.round((at / total) * marksMax)))]
 }
 
 type ButtonProps = { label: string; isMain?: boolean; onClick: () => void; children: preact.ComponentChildren }

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import type { Client } from 'pg'
-import { inspectPortOf } from '../config.ts'
+import { inspectPort } from '../config.ts'
 import { type EmbeddedServer, startServer } from '../embedded/server.ts'
 import { parseConninfo } from '../postgres/conninfo.ts'
 import type { Session } from '../postgres/session.ts'
@@ -32,7 +32,7 @@ export function startCommand(): Command {
       new Option(
         '--inspect [port]',
         'show the machines on a page at 127.0.0.1, port 10432 or the next free one',
-      ).argParser(inspectPortOf),
+      ).argParser(inspectPort()),
     )
     .addHelpText('after', help)
     .action(async ({ data, once = false, inspect }: StartFlags) => {

@@ -1,5 +1,5 @@
-import { setTimeout as pause } from 'node:timers/promises'
-import { serveTrace } from '../inspect/inspector.ts'
+import { once } from 'node:events'
+import { openPage } from '../inspect/watch.ts'
 import { fork } from '../travel/futures.ts'
 import type { History } from '../travel/history.ts'
 import { historyOfFile, historyOfSeed } from '../travel/open.ts'
@@ -21,22 +21,24 @@ export type TravelFlags = {
   readonly previousFailure?: true
   readonly fork?: readonly string[]
   readonly json?: true
-  readonly page?: true
+  readonly inspect?: number | true
 }
 
 /** Opens what is asked for, and lets somebody travel in it, or prints one view of it. */
 export async function travel(file: string | undefined, flags: TravelFlags): Promise<void> {
   const history = await historyOf(file, flags.seed)
-  if (flags.page) return showPage(history)
-  if (isByKeys(flags)) return travelByKeys(history)
+  const { fork: happenings, inspect } = flags
+  if (inspect === undefined && isByKeys(flags)) return travelByKeys(history)
+  if (inspect !== undefined && flags.json) throw new UsageError('--inspect shows a page: leave --json out')
   const position = inWords(() => positionOf(history, flags))
-  const { fork: happenings } = flags
   if (happenings === undefined) {
+    if (inspect !== undefined) return showPage(history, position, inspect)
     if (flags.json) printJson(viewJson(history, position))
     else print(wholeView(history, position, columns()))
     return
   }
   const futures = inWords(() => fork(history, position, happenings))
+  if (inspect !== undefined) return showPage(futures.other, position, inspect)
   if (flags.json) printJson(futuresJson(futures))
   else print(futuresView(futures, columns()))
 }
@@ -66,11 +68,13 @@ function positionOf(history: History, { at, run, nextFailure, previousFailure }:
 }
 
 /** Until somebody ends it. */
-async function showPage({ timeline }: History): Promise<void> {
+async function showPage({ trace }: History, position: number, inspect: number | true): Promise<void> {
   const departure = listenForDeparture()
-  const page = await serveTrace(timeline.records)
-  printLine(`${page.url} shows it; Ctrl-C ends that.`)
-  while (!departure.aborted) await pause(60_000, undefined, { signal: departure }).catch(() => {})
+  const page = await openPage(trace, inspect).catch((error: Error) => {
+    throw new CliError(error.message)
+  })
+  printLine(`${page.url}${position === 0 ? '' : `#${position + 1}`} shows it; Ctrl-C ends that.`)
+  if (!departure.aborted) await once(departure, 'abort')
   await page.close()
 }
 

@@ -1,5 +1,6 @@
 import { eventInWords } from '../trace/timeline.ts'
-import type { History, Told } from '../travel/history.ts'
+import type { Told } from '../trace/told.ts'
+import type { History } from '../travel/history.ts'
 import { type MachineThen, machinesAt } from '../travel/machines-at.ts'
 import type { Tables } from '../travel/tables.ts'
 import { type Candidate, type Choice, whyTaken } from '../travel/why.ts'

@@ -1,4 +1,5 @@
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { inspectPort } from '../config.ts'
 import { happeningForms } from '../travel/happening-forms.ts'
 import type { TravelFlags } from './travel-print.ts'
 
@@ -14,7 +15,11 @@ export function travelCommand(): Command {
     .option('--previous-failure', 'print the last failure before that, or the last')
     .option('--fork <happening>', 'print what follows, with and without it; may be repeated', collected)
     .option('--json', 'print JSON, for programs')
-    .option('--page', 'show it as a page, on this host only')
+    .addOption(
+      new Option('--inspect [port]', 'show it on a page at 127.0.0.1, port 10432 or the next free one').argParser(
+        inspectPort('file'),
+      ),
+    )
     .addHelpText('after', help)
     .action(async (file: string | undefined, flags: TravelFlags) => {
       // The simulation takes a while to load, which no other command should wait for.
@@ -34,7 +39,8 @@ function collected(text: string, before: readonly string[] = []): readonly strin
 
 const help = `
 On a terminal, keys lead through it; "?" lists them. With --at, --run, a failure, --fork or --json, and where there is no
-terminal, one view is printed. The same seed gives the same bytes each time. Times are UTC.
+terminal, one view is printed. With --inspect, a page and Stately Inspector show it, from --at, --run or a failure on,
+or as it goes on after a --fork. The same seed gives the same bytes each time. Times are UTC.
 
 What may happen in a fork, right after the moment that is looked at, or later with "at 02:15:00" or "after 30s":
 ${happeningForms.map(({ words }) => `  ${words}`).join('\n')}

@@ -1,7 +1,6 @@
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Trace } from '../trace/flight-recorder.ts'
-import type { TraceRecord } from '../trace/trace-record.ts'
 import { isAtHome } from './at-home.ts'
 import { type PageFile, pageFiles } from './page-files.ts'
 import { streamRecords } from './record-stream.ts'
@@ -43,8 +42,8 @@ export async function startInspector(trace: Trace, port?: number): Promise<Inspe
   })
   const stopStately = serveStately(server, trace)
   await (port === undefined ? listenNear(server, inspectPort) : listen(server, port))
-  // Being looked at keeps nobody alive.
-  server.unref()
+  // Being looked at keeps no agent alive; the past is there for nothing else.
+  if (trace.follow !== undefined) server.unref()
   const taken = (server.address() as AddressInfo).port
   return {
     url: `http://127.0.0.1:${taken}/`,
@@ -62,11 +61,6 @@ export async function startInspector(trace: Trace, port?: number): Promise<Inspe
     leaving.add(leave)
     response.once('close', () => leaving.delete(leave))
   }
-}
-
-/** Serves a trace of the past, where no agent is. */
-export function serveTrace(records: readonly TraceRecord[], port?: number): Promise<Inspector> {
-  return startInspector({ past: records }, port)
 }
 
 async function listenNear(server: Server, first: number): Promise<void> {

@@ -10,7 +10,8 @@ const recordsMax = 500
 const waitingMax = 50_000
 
 /**
- * Sends a trace as server-sent events: `begin`, which says whether more will come; then records, many in one message;
+ * Sends a trace as server-sent events: `begin`, which says whether more will come, and what
+ * else is known of a simulated world; then records, many in one message;
  * `past` between those that were and those that come.
  *
  * The answer lets go of the reader, once everything until then was sent.
@@ -39,7 +40,8 @@ export function streamRecords(trace: Trace, response: ServerResponse): () => Pro
   }
 
   async function sendPast(past: readonly TraceRecord[]): Promise<void> {
-    await write(`event: begin\ndata: ${JSON.stringify({ live: trace.follow !== undefined })}\n\n`)
+    const { follow, world } = trace
+    await write(`event: begin\ndata: ${JSON.stringify({ live: follow !== undefined, world })}\n\n`)
     await sendRecords(past)
     await write('event: past\ndata: {}\n\n')
   }
@@ -63,6 +65,10 @@ export function streamRecords(trace: Trace, response: ServerResponse): () => Pro
 
   async function write(text: string): Promise<void> {
     if (response.destroyed || response.write(text)) return
-    await Promise.race([once(response, 'drain'), once(response, 'close')]).catch(() => {})
+    const over = new AbortController()
+    const { signal } = over
+    await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]).catch(() => {})
+    // Or the listener that was not called stays, one for each message.
+    over.abort()
   }
 }

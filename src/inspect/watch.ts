@@ -1,6 +1,6 @@
 import type { LogLine } from '../log.ts'
 import type { Transition } from '../machines/transition.ts'
-import { FlightRecorder } from '../trace/flight-recorder.ts'
+import { FlightRecorder, type Trace } from '../trace/flight-recorder.ts'
 import { RecordFiles } from '../trace/record-files.ts'
 import { traceRecorder } from '../trace/trace-record.ts'
 import { type Inspector, startInspector } from './inspector.ts'
@@ -50,9 +50,10 @@ async function openFiles(folder: string, agent: string, write: (line: LogLine) =
   }
 }
 
-async function openPage(recorder: FlightRecorder, inspect: number | true): Promise<Inspector> {
+/** Shows a trace as `--inspect` says. Rejects in words. */
+export async function openPage(trace: Trace, inspect: number | true): Promise<Inspector> {
   try {
-    return await startInspector(recorder, inspect === true ? undefined : inspect)
+    return await startInspector(trace, inspect === true ? undefined : inspect)
   } catch (error) {
     throw new Error(`--inspect: the machines cannot be shown: ${(error as Error).message}`)
   }

@@ -1,4 +1,5 @@
 import { Duration } from 'effect'
+import type { Told } from '../trace/told.ts'
 import type { Agent } from '../wiring.ts'
 import type { HostTime } from './host-time.ts'
 import type { Line } from './line.ts'
@@ -7,17 +8,20 @@ import type { StatementVerb } from './memory-database.ts'
 /** One life of an agent, from its start to its stop or crash. */
 export type AgentProcess = { readonly agent: Agent; readonly time: HostTime; readonly line: Line }
 
+/** Says in the story what befalls the agent. */
+type Tell = (line: string, fate?: Told['fate']) => void
+
 /** An agent in a story, to whom things happen. */
 export class AgentInWorld {
   readonly name: string
   readonly host: string
   readonly #make: () => AgentProcess
-  readonly #tell: (line: string) => void
+  readonly #tell: Tell
   #process: AgentProcess
   #clockOffMs = 0
   #life = 1
 
-  constructor(name: string, host: string, make: () => AgentProcess, tell: (line: string) => void) {
+  constructor(name: string, host: string, make: () => AgentProcess, tell: Tell) {
     this.name = name
     this.host = host
     this.#make = make
@@ -40,13 +44,13 @@ export class AgentInWorld {
   /** Ends it without a word, as `kill -9` does. */
   crash(): void {
     if (!this.isAlive) return
-    this.#tell(`${this.name} crashes`)
+    this.#tell(`${this.name} crashes`, 'crashes')
     this.#die()
   }
 
   /** Starts it again, after a crash or a stop; should it be running, it crashes first. */
   restart(): void {
-    this.#tell(`${this.name} is restarted`)
+    this.#tell(`${this.name} is restarted`, 'restarts')
     this.#die()
     this.#life++
     this.#process = this.#make()
@@ -57,14 +61,14 @@ export class AgentInWorld {
   /** Lets nothing of it run until `thaw`. The server drops its session after `sessionLasts`, unless that is left out. */
   freeze({ sessionLasts }: { readonly sessionLasts?: Duration.Input } = {}): void {
     if (!this.isAlive) return
-    this.#tell(`${this.name} freezes`)
+    this.#tell(`${this.name} freezes`, 'freezes')
     this.#process.time.freeze()
     if (sessionLasts !== undefined) this.#process.line.dropAtServer(ms(sessionLasts), 'its client does not answer')
   }
 
   thaw(): void {
     if (!this.isAlive) return
-    this.#tell(`${this.name} thaws`)
+    this.#tell(`${this.name} thaws`, 'thaws')
     this.#process.time.thaw()
   }
 

@@ -7,35 +7,53 @@ import { World } from './world.ts'
 
 /**
  * `npm run swarm -- --seeds N [--from SEED]` walks random worlds and ends with status 1 if an invariant was broken;
- * `npm run swarm -- --seed SEED` tells the whole story of one; `npm run swarm -- --day` measures a plain day. Lines that start with `took` are the only ones that
- * differ from one time to the next.
+ * `npm run swarm -- --seed SEED [--inspect [PORT]]` tells the whole story of one, and shows its machines;
+ * `npm run swarm -- --day` measures a plain day. Lines that start with `took` are the only ones that differ from one
+ * time to the next.
  */
 const { values } = parseArgs({
+  args: process.argv.slice(2).map((word, index, words) => {
+    // A port may be left out, which no option of `parseArgs` knows.
+    return word === '--inspect' && !/^[^-]/.test(words[index + 1] ?? '') ? '--inspect=' : word
+  }),
   options: {
     seeds: { type: 'string' },
     from: { type: 'string' },
     seed: { type: 'string' },
     threads: { type: 'string' },
     day: { type: 'boolean' },
+    inspect: { type: 'string' },
   },
 })
 
 /** How many are shrunk, which takes a while. */
 const failuresTold = 3
 
-if (values.day === true) for (let time = 0; time < 3; time++) simulateDay()
-else if (values.seed !== undefined) replay(numberIn('seed', values.seed))
+if (values.inspect !== undefined && values.seed === undefined) refuse('--inspect shows one world: name it by --seed')
+else if (values.day === true) for (let time = 0; time < 3; time++) simulateDay()
+else if (values.seed !== undefined) await replay(numberIn('seed', values.seed), portIn(values.inspect))
 else await walkMany(numberIn('seeds', values.seeds ?? '1000'), numberIn('from', values.from ?? '1'))
 
-function replay(seed: number): void {
+async function replay(seed: number, port: number | true | undefined): Promise<void> {
   const beganMs = performance.now()
   const scenario = randomScenario(seed)
-  const { story, broken, simulatedMs, events, hash } = walk(scenario)
+  const { story, broken, simulatedMs, events, hash, world } = walk(scenario)
   console.log(asStory(scenario, `seed ${seed}`))
   console.log(story)
   console.log(`\nseed ${seed}: ${hours(simulatedMs)} simulated hours, ${events} events, trace ${hash}`)
   if (broken !== undefined) tellFailure(seed, broken.message)
   tellTime(beganMs, simulatedMs)
+  if (port !== undefined) await show(world, port)
+}
+
+/** Until Ctrl-C. */
+async function show(world: World, port: number | true): Promise<void> {
+  try {
+    const { url } = await world.inspect(port === true ? undefined : port)
+    console.log(`${url} shows it; Ctrl-C ends that.`)
+  } catch (error) {
+    refuse(`--inspect: the machines cannot be shown: ${(error as Error).message}`, 1)
+  }
 }
 
 async function walkMany(count: number, from: number): Promise<void> {
@@ -99,11 +117,21 @@ function hours(ms: number): string {
   return (ms / 3_600_000).toFixed(1)
 }
 
+/** True: any port. */
+function portIn(text: string | undefined): number | true | undefined {
+  if (text === undefined || text === '') return text === '' ? true : undefined
+  const port = numberIn('inspect', text)
+  return port <= 65_535 ? port : refuse(`--inspect wants a port, up to 65535, or nothing, not "${text}"`)
+}
+
 function numberIn(option: string, text: string): number {
   const number = Number(text)
-  if (!Number.isSafeInteger(number) || number < 0) {
-    console.error(`--${option} wants a whole number, not "${text}"`)
-    process.exit(2)
-  }
-  return number
+  return Number.isSafeInteger(number) && number >= 0
+    ? number
+    : refuse(`--${option} wants a whole number, not "${text}"`)
+}
+
+function refuse(reason: string, status = 2): never {
+  console.error(reason)
+  process.exit(status)
 }

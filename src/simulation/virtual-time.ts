@@ -61,6 +61,11 @@ export class VirtualTime {
     return this.#halted !== undefined
   }
 
+  /** Why the world has ended; undefined while it has not. */
+  get haltedBy(): unknown {
+    return this.#halted?.reason
+  }
+
   /** Does all that is to be done at the present moment. */
   settle(): void {
     this.#drain()

@@ -15,6 +15,8 @@ export type Walk = {
   /** Stands for the whole trace and story. */
   readonly hash: string
   readonly story: string
+  /** As it was when its end came. */
+  readonly world: World
 }
 
 /** What was broken; `at` is the world's time in milliseconds since 1970. */
@@ -53,6 +55,7 @@ export function walk(scenario: Scenario, parts?: Partial<WorldParts>): Walk {
     broken: broken && { ...broken, at: broken.at ?? time.nowMs },
     hash: createHash('sha256').update(trace.join('\n')).update(story).digest('hex'),
     story,
+    world,
   }
 }
 

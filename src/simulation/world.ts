@@ -3,12 +3,15 @@ import type { Job, OnError, Step, StepKind } from '../domain/job.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import { defaultBackoff } from '../domain/settings.ts'
 import { Executors } from '../executors/executors.ts'
+import type { Inspector } from '../inspect/inspector.ts'
 import type { AgentInput } from '../machines/agent.machine.ts'
 import type { Transition } from '../machines/transition.ts'
 import { Store } from '../store/store.ts'
+import type { Told } from '../trace/told.ts'
+import type { TraceRecord } from '../trace/trace-record.ts'
 import { createAgent } from '../wiring.ts'
 import { AgentInWorld, type AgentProcess } from './agent-in-world.ts'
-import { guard } from './guard.ts'
+import { guard, InvariantBroken } from './guard.ts'
 import { HostTime } from './host-time.ts'
 import { type Deed, MemoryDatabase } from './memory-database.ts'
 import { memoryStore } from './memory-store.ts'
@@ -16,6 +19,7 @@ import { SeededRandom } from './random.ts'
 import { type Behaviour, type CodeEvent, type Mishap, simulatedExecutor } from './simulated-executor.ts'
 import { Story } from './story.ts'
 import { VirtualTime } from './virtual-time.ts'
+import { kept, recordsOf, type TransitionInWorld } from './world-records.ts'
 
 /** A job as a story tells it. Without `due` and without a schedule it never falls due by itself. */
 export type JobInStory = {
@@ -74,7 +78,8 @@ export class World {
   readonly database: MemoryDatabase
   readonly agents = new Map<string, AgentInWorld>()
   readonly #story: Story
-  readonly #trace: TraceEntry[] = []
+  readonly #transitions: TransitionInWorld[] = []
+  readonly #told: Told[] = []
   readonly #observers: ((agent: string, transition: Transition) => void)[] = []
   readonly #watchers: ((event: WorldEvent) => void)[] = []
   readonly #behaviours = new Map<number, Behaviour>()
@@ -106,7 +111,7 @@ export class World {
   agent(host: string, { name = host, ...options }: AgentInStory = {}): AgentInWorld {
     if (this.agents.has(name)) throw new Error(`there is an agent ${name} already: give this one another name`)
     const make = () => this.#makeProcess(name, host, options)
-    const agent = new AgentInWorld(name, host, make, (line) => this.tell(line))
+    const agent = new AgentInWorld(name, host, make, (line, fate) => this.tell(line, { agent: name, fate }))
     this.agents.set(name, agent)
     agent.begin()
     return agent
@@ -209,7 +214,32 @@ export class World {
 
   /** Every transition of every machine: when, whose, on what, and where that led. */
   get trace(): readonly string[] {
-    return this.#trace.map(traceLine)
+    return this.#transitions.map(traceLine)
+  }
+
+  /** The same with contexts, as a flight recorder keeps it. */
+  get records(): readonly TraceRecord[] {
+    return recordsOf(this.#transitions)
+  }
+
+  /** What people did and what went wrong, which no machine tells of. */
+  get told(): readonly Told[] {
+    return this.#told
+  }
+
+  /** What has ended the world, in words: an invariant that is broken, or a bug. */
+  get broken(): string | undefined {
+    return this.time.isHalted ? brokenBy(this.time.haltedBy) : undefined
+  }
+
+  /**
+   * Serves the page of the inspector, and its stream to Stately Inspector, on this host, until it is closed or the
+   * process ends. Whoever opens the page sees the world as far as it has got.
+   */
+  async inspect(port?: number): Promise<Inspector> {
+    // Nearly all worlds are looked at by nobody, and do without a server.
+    const { inspectWorld } = await import('./inspect-world.ts')
+    return inspectWorld(this, port)
   }
 
   /** From the start on, ends the world with an error as soon as something has happened that never may. */
@@ -218,8 +248,10 @@ export class World {
   }
 
   /** Says in the story what somebody does, before it is done. */
-  tell(line: string): void {
+  tell(line: string, { agent, fate }: { readonly agent?: string; readonly fate?: Told['fate'] } = {}): void {
     this.#story.tell(line)
+    const after = this.#transitions.length - 1
+    this.#told.push({ at: this.time.nowMs, after, line, ...(agent && { agent }), ...(fate && { fate }) })
     this.#happened({ type: 'told', line })
   }
 
@@ -260,9 +292,7 @@ export class World {
   }
 
   #transited(agent: string, transition: Transition): void {
-    const { machine, event, from, to, snapshot } = transition
-    const run = machine === 'agent' ? undefined : snapshot.context.run.id
-    this.#trace.push({ at: this.time.nowMs, agent, machine, run, event: event.type, from, to })
+    this.#transitions.push({ at: this.time.nowMs, agent, transition: kept(transition) })
     this.#story.observe(agent, transition)
     for (const observe of this.#observers) observe(agent, transition)
     if (this.#watchers.length > 0) this.#happened({ type: 'transition', agent, transition })
@@ -342,16 +372,13 @@ export function momentOf(text: string, dayOf: number): number {
   return moment
 }
 
-type TraceEntry = {
-  readonly at: number
-  readonly agent: string
-  readonly machine: Transition['machine']
-  readonly run: number | undefined
-  readonly event: string
-  readonly from: string | undefined
-  readonly to: string
+/** Why a world has ended, or would not go on. */
+export function brokenBy(reason: unknown): string {
+  if (reason instanceof InvariantBroken) return reason.message
+  return `a bug: ${reason instanceof Error ? reason.message : String(reason)}`
 }
 
-function traceLine({ at, agent, machine, run, event, from, to }: TraceEntry): string {
-  return `${at} ${agent}${run === undefined ? '' : ` run ${run}`} ${machine}: ${from ?? ''} --${event}--> ${to}`
+function traceLine({ at, agent, transition: { machine, event, from, to, snapshot } }: TransitionInWorld): string {
+  const run = machine === 'agent' ? '' : ` run ${snapshot.context.run.id}`
+  return `${at} ${agent}${run} ${machine}: ${from ?? ''} --${event.type}--> ${to}`
 }

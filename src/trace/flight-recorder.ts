@@ -1,4 +1,5 @@
 import type { RecordFiles } from './record-files.ts'
+import type { Told } from './told.ts'
 import type { TraceRecord } from './trace-record.ts'
 
 /** What happened, as far as it is kept, and what happens from now on. */
@@ -7,6 +8,8 @@ export type Trace = {
   readonly past: readonly TraceRecord[]
   /** Tells of every record to come, until the answer is called. Undefined where nothing comes any more. */
   readonly follow?: (told: (record: TraceRecord) => void) => () => void
+  /** What else is known of a simulated world: what no machine tells of, and what ended it that never may happen. */
+  readonly world?: { readonly told: readonly Told[]; readonly broken: string | undefined } | undefined
 }
 
 export type FlightRecorderOptions = {

@@ -27,12 +27,21 @@ export type TraceRecord = {
   readonly context: Readonly<Record<string, unknown>>
 }
 
+/** What a record is made of: not all of a transition, which holds on to its actor and all of its machine. */
+export type Recordable = RecordableOf<Transition>
+
+type RecordableOf<Each> = Each extends Transition
+  ? Pick<Each, 'machine' | 'event' | 'from' | 'to'> & {
+      readonly snapshot: Pick<Each['snapshot'], 'context' | 'status'>
+    }
+  : never
+
 /** Makes records of one agent's transitions, in order. `agent` names it within the trace. */
 export function traceRecorder(
   agent: string,
   nowMs: () => number,
   keep: (record: TraceRecord) => void,
-): (transition: Transition) => void {
+): (transition: Recordable) => void {
   let sequence = 0
   return (transition) => {
     const { machine, event, from, to, snapshot } = transition
@@ -50,7 +59,7 @@ export function traceRecorder(
   }
 }
 
-function pathOf(agent: string, { machine, snapshot }: Transition): { actor: string; parent?: string } {
+function pathOf(agent: string, { machine, snapshot }: Recordable): { actor: string; parent?: string } {
   if (machine === 'agent') return { actor: agent }
   const run = `${agent}/run-${snapshot.context.run.id}`
   if (machine === 'job') return { actor: run, parent: agent }
@@ -58,7 +67,7 @@ function pathOf(agent: string, { machine, snapshot }: Transition): { actor: stri
   return { actor: `${run}/step-${ofRun.job.steps.findIndex(({ id }) => id === step.id) + 1}`, parent: run }
 }
 
-function contextOf({ machine, from, snapshot }: Transition): TraceRecord['context'] {
+function contextOf({ machine, from, snapshot }: Recordable): TraceRecord['context'] {
   const context = plain(snapshot.context) as Record<string, unknown>
   if (machine !== 'job' || from !== undefined) return context
   const { id, dueAt, job } = snapshot.context.run

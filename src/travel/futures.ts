@@ -1,6 +1,7 @@
 import type { Happening, Scenario } from '../simulation/scenario.ts'
+import type { Told } from '../trace/told.ts'
 import { happeningIn } from './happening.ts'
-import { History, type Told } from './history.ts'
+import { History } from './history.ts'
 
 /** Two futures of the same past. */
 export type Futures = {

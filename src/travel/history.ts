@@ -1,13 +1,11 @@
-import { InvariantBroken } from '../simulation/guard.ts'
 import { endOf, play, type Scenario } from '../simulation/scenario.ts'
 import { Story } from '../simulation/story.ts'
-import type { World } from '../simulation/world.ts'
+import { brokenBy, type World } from '../simulation/world.ts'
+import type { Trace } from '../trace/flight-recorder.ts'
 import { failureOf, Timeline } from '../trace/timeline.ts'
-import { type TraceRecord, traceRecorder } from '../trace/trace-record.ts'
+import type { Told } from '../trace/told.ts'
+import type { TraceRecord } from '../trace/trace-record.ts'
 import { type Tables, tablesOf } from './tables.ts'
-
-/** A line of a story, and the transition that it comes after, by its position; -1 before the first. */
-export type Told = { readonly at: number; readonly after: number; readonly line: string }
 
 /** How an agent fares, besides what its machine says. */
 export type Fate = {
@@ -51,18 +49,19 @@ export class History {
 
   /** Plays the scenario under guard. Throws where nothing happens at all. */
   static ofScenario(title: string, scenario: Scenario): History {
-    const records: TraceRecord[] = []
-    const happened: Told[] = []
-    const broken = playUntil(scenario, (world) => {
-      const record = recorderOf(world, records)
-      world.watch((event) => {
-        if (event.type === 'transition') record(event.agent, event.transition)
-        else if (event.type === 'told')
-          happened.push({ at: world.time.nowMs, after: records.length - 1, line: event.line })
-      })
+    let world: World | undefined
+    const broken = playUntil(scenario, (prepared) => {
+      world = prepared
     })
+    const { records = [], told = [] } = world ?? {}
     if (records.length === 0) throw new Error(broken ?? 'nothing happens')
-    return new History(title, records, { scenario, happened, broken })
+    return new History(title, records, { scenario, happened: told, broken })
+  }
+
+  /** What an inspector shows of it. */
+  get trace(): Trace {
+    const world = this.scenario && { told: this.happened, broken: this.broken }
+    return { past: this.timeline.records, world }
   }
 
   /** The position of the last one. */
@@ -180,26 +179,9 @@ function playUntil(scenario: Scenario, prepare: (world: World) => void, arrived?
       world.guard()
     })
   } catch (error) {
-    if (error !== arrived)
-      return error instanceof InvariantBroken ? error.message : `a bug: ${(error as Error).message}`
+    if (error !== arrived) return brokenBy(error)
   }
   return undefined
-}
-
-function recorderOf(world: World, records: TraceRecord[]) {
-  const recorders = new Map<string, ReturnType<typeof traceRecorder>>()
-  return (agent: string, transition: Parameters<ReturnType<typeof traceRecorder>>[0]): void => {
-    let recorder = recorders.get(agent)
-    if (recorder === undefined) {
-      recorder = traceRecorder(
-        agent,
-        () => world.time.nowMs,
-        (record) => records.push(record),
-      )
-      recorders.set(agent, recorder)
-    }
-    recorder(transition)
-  }
 }
 
 function fatesOf(world: World): readonly Fate[] {

@@ -102,7 +102,7 @@ describe('escapement travel', () => {
   })
 
   test('the page shows it, until somebody ends that', async () => {
-    const child = spawnEscapement(['travel', night, '--page'])
+    const child = spawnEscapement(['travel', night, '--inspect', '0'])
     let said = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       said += text

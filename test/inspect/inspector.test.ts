@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import { type Inspector, serveTrace, startInspector } from '../../src/inspect/inspector.ts'
+import { type Inspector, startInspector } from '../../src/inspect/inspector.ts'
 import { FlightRecorder } from '../../src/trace/flight-recorder.ts'
 import { recordOf } from '../trace/records.ts'
 
@@ -122,6 +122,31 @@ describe('the inspector', () => {
     inspector = await startInspector(recorder, 0)
   })
 
+  test('waits for a slow reader without leaving anything behind', async () => {
+    const warnings: string[] = []
+    const warned = ({ message }: Error) => warnings.push(message)
+    process.on('warning', warned)
+    const past = Array.from({ length: 8_000 }, (_, index) => ({
+      ...recordOf(index + 1),
+      context: { padding: 'x'.repeat(400) },
+    }))
+    const shown = await startInspector({ past }, 0)
+    const text = await new Promise<string>((resolve) => {
+      httpRequest({ port: shown.port, host: '127.0.0.1', path: '/records' }, (response) => {
+        let body = ''
+        response.setEncoding('utf8').on('data', (part: string) => {
+          body += part
+          if (body.endsWith('event: past\ndata: {}\n\n')) resolve(body)
+        })
+      }).end()
+    })
+    await shown.close()
+    process.off('warning', warned)
+
+    expect(text.match(/^data: \[/gm)).toHaveLength(16)
+    expect(warnings).toEqual([])
+  })
+
   test('takes the next free port, unless a port is asked for', async () => {
     const one = await startInspector(recorder)
     const other = await startInspector(recorder)
@@ -134,7 +159,7 @@ describe('the inspector', () => {
   })
 
   test('shows a trace without an agent, which is over when it was told', async () => {
-    const shown = await serveTrace([recordOf(1), recordOf(2)], 0)
+    const shown = await startInspector({ past: [recordOf(1), recordOf(2)] }, 0)
     const stream = (await fetch(`${shown.url}records`)).body?.pipeThrough(new TextDecoderStream())
     let text = ''
     for await (const part of stream as unknown as AsyncIterable<string>) {

@@ -1,24 +1,21 @@
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Client } from 'pg'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import pg, { type Client } from 'pg'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { serveTrace } from '../../src/inspect/inspector.ts'
+import { startInspector } from '../../src/inspect/inspector.ts'
 import { readTrace } from '../../src/trace/read-trace.ts'
 import { spawnEscapement } from '../cli/escapement.ts'
 import type { AgentProcess } from '../support/agent-process.ts'
 import { createJob, ended, runNow } from '../support/jobs.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
+import { fromElsewhere, hasBrowser, openBrowser, openPageIn } from './browser.ts'
 import { inspectedAgent } from './inspected-agent.ts'
 
-const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
-if (executablePath === undefined)
-  console.warn('SKIPPED: the page in a real browser, since no Chromium is installed here')
-
-describe.skipIf(executablePath === undefined)('the page, in a real browser', { timeout: 60_000 }, () => {
+describe.skipIf(!hasBrowser)('the page, in a real browser', { timeout: 60_000 }, () => {
   let database: TestDatabase
   let client: Client
   let browser: Browser
@@ -26,15 +23,12 @@ describe.skipIf(executablePath === undefined)('the page, in a real browser', { t
   let agent: AgentProcess
   let url: string
   let page: Page
-  let requests: string[]
-  let complaints: string[]
+  let requests: readonly string[]
+  let complaints: readonly string[]
   beforeAll(async () => {
     database = await createDatabase({ schema: 'installed', tcp: true })
     client = await database.client()
-    browser = await chromium.launch({
-      executablePath: executablePath as string,
-      args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
-    })
+    browser = await openBrowser()
   })
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'escapement-page-'))
@@ -52,13 +46,9 @@ describe.skipIf(executablePath === undefined)('the page, in a real browser', { t
   })
 
   const open = async () => {
-    const opened = await browser.newPage({ viewport: { width: 1500, height: 940 }, reducedMotion: 'reduce' })
-    requests = []
-    complaints = []
-    opened.on('request', (request) => requests.push(request.url()))
-    opened.on('console', (message) => complaints.push(message.text()))
-    opened.on('pageerror', (error) => complaints.push(error.message))
-    return opened
+    const opened = await openPageIn(browser)
+    ;({ requests, complaints } = opened)
+    return opened.page
   }
   const shows = (machine: string, state: string) =>
     page.waitForSelector(`section[data-machine=${machine}][data-state="${state}"]`)
@@ -66,10 +56,10 @@ describe.skipIf(executablePath === undefined)('the page, in a real browser', { t
     page.locator(`section[data-machine=${machine}] .state.leaf.lit`).getAttribute('data-path')
   const total = async () => Number(/ of (\d+)/.exec(await page.locator('.count').innerText())?.[1])
   /** A job whose first step goes on until it is let go. */
-  const gated = async (name: string, then = 'SELECT 1') => {
+  const gated = async (name: string, then = 'SELECT 1', served = client) => {
     const gate = join(folder, name)
     const code = `until [ -e '${gate}' ]; do sleep 0.05; done`
-    const jobId = await createJob(client, name, [
+    const jobId = await createJob(served, name, [
       { name: 'dump', kind: 'b', code },
       { name: 'verify', code: then },
     ])
@@ -120,7 +110,7 @@ describe.skipIf(executablePath === undefined)('the page, in a real browser', { t
     await shows('job', 'finished')
 
     expect(requests.length).toBeGreaterThan(3)
-    expect(requests.filter((request) => new URL(request).hostname !== '127.0.0.1')).toEqual([])
+    expect(fromElsewhere(requests)).toEqual([])
     expect(complaints).toEqual([])
   })
 
@@ -170,7 +160,7 @@ describe.skipIf(executablePath === undefined)('the page, in a real browser', { t
     await page.getByText('the agent is gone').waitFor()
     await page.close()
 
-    const shown = await serveTrace(await readTrace(join(folder, 'trace')), 0)
+    const shown = await startInspector({ past: await readTrace(join(folder, 'trace')) }, 0)
     page = await open()
     await page.goto(shown.url)
     await shows('agent', 'connecting.trying')
@@ -178,11 +168,11 @@ describe.skipIf(executablePath === undefined)('the page, in a real browser', { t
     await page.keyboard.press('End')
     await shows('agent', 'stopped')
     await shows('job', 'finished')
-    expect(requests.filter((request) => new URL(request).hostname !== '127.0.0.1')).toEqual([])
+    expect(fromElsewhere(requests)).toEqual([])
     await shown.close()
   })
 
-  test('the quick start shows its machines too', async () => {
+  test("the quick start: a run's chart moves, and back; nothing leaves the machine", async () => {
     const quick = spawnEscapement(['start', '--inspect', '0'], folder)
     const gone = once(quick, 'close')
     let said = ''
@@ -191,12 +181,39 @@ describe.skipIf(executablePath === undefined)('the page, in a real browser', { t
     })
     const shownAt = () => /the machines are shown at (\S+)/.exec(said)?.[1]
     await page.goto(await until(shownAt, { timeoutMs: 30_000, what: 'the address of the page' }))
-
     await page.locator('.actor.job.ended', { hasText: 'sample-shell' }).waitFor()
     await page.locator('.actor.job', { hasText: 'sample-http' }).click()
     await shows('job', 'finished')
-    expect(requests.filter((request) => new URL(request).hostname !== '127.0.0.1')).toEqual([])
+    await page.keyboard.press('l')
 
+    const [host, port, , user, password] = readFileSync(join(folder, 'data/pgpass'), 'utf8').trim().split(':')
+    const served = new pg.Client({ host, port: Number(port), user, password, database: 'postgres' })
+    await served.connect()
+    const { jobId, letGo } = await gated('nightly backup', 'SELECT 1', served)
+    await runNow(served, jobId)
+    await page.locator('.actor.job', { hasText: 'nightly backup' }).click()
+    await shows('step', 'executing.running')
+    expect([await litIn('job'), await litIn('step')]).toEqual(['stepping', 'executing.running'])
+    letGo()
+    await shows('job', 'finished')
+    expect([await litIn('job'), await litIn('step')]).toEqual(['finished', 'ended'])
+    await served.end()
+
+    await page.getByRole('slider', { name: 'Moment' }).focus()
+    await until(
+      async () => {
+        await page.keyboard.press('ArrowLeft')
+        return (await litIn('step')) === 'executing.running' && (await page.locator('.actor.step').count()) === 1
+      },
+      { what: 'the first step to run again' },
+    )
+    expect(await litIn('job')).toBe('stepping')
+    expect(await page.getByRole('status').innerText()).toBe('looking back')
+    expect(requests.length).toBeGreaterThan(3)
+    expect(fromElsewhere(requests)).toEqual([])
+    expect(complaints).toEqual([])
+
+    await page.keyboard.press('l')
     quick.kill('SIGINT')
     await gone
     await page.getByText('the agent is gone').waitFor()
