@@ -186,7 +186,8 @@ function playUntil(scenario: Scenario, prepare: (world: World) => void, arrived?
   return undefined
 }
 
-function recorderOf(world: World, records: TraceRecord[]) {
+/** Keeps what the machines of a world's agents do, as each of them would by itself. */
+export function recorderOf(world: World, records: TraceRecord[]) {
   const recorders = new Map<string, ReturnType<typeof traceRecorder>>()
   return (agent: string, transition: Parameters<ReturnType<typeof traceRecorder>>[0]): void => {
     let recorder = recorders.get(agent)
