@@ -1,7 +1,7 @@
 import { type Cause, Clock, type Context, Effect, Queue, Stream } from 'effect'
 import type { Instant, Run } from '../domain/job.ts'
 import { SessionGate } from '../store/session-gate.ts'
-import { type Command, Refused, type SessionLost, Store, Unreachable } from '../store/store.ts'
+import { type Command, Refused, SessionLost, Store, Unreachable } from '../store/store.ts'
 import { directLine, Line, type LineOptions, WriteRefused } from './line.ts'
 import type { AgentRow, MemoryDatabase, StatementVerb } from './memory-database.ts'
 import * as statements from './memory-statements.ts'
@@ -44,6 +44,17 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
     return line.pid === undefined ? openSession : Effect.void
   })
 
+  function signedOnEarlierAs(pid: number): boolean {
+    const row = database.agents.get(pid)
+    return row !== undefined && earlier.has(row)
+  }
+
+  /** As the real store does where it cannot sign on: another session, with another number, takes the runs over. */
+  function giveUpSession(message: string): Effect.Effect<never, SessionLost> {
+    line.dropAtServer(0, message)
+    return Effect.fail(new SessionLost({ message }))
+  }
+
   /** Repeats a write of a run until the server takes it, over lost sessions; what it refuses, the agent is told of. */
   function write<Answer, E>(
     verb: StatementVerb,
@@ -73,9 +84,10 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
         // Should the answer be lost, runs may be claimed under this number all the same.
         registeredAs = line.pid ?? registeredAs
         earlierPids.delete(registeredAs)
-        return line.send('register', (pid) =>
-          Effect.succeed(statements.register(database, pid, host, earlierPids, heldRuns)),
-        )
+        return line.send('register', (pid) => {
+          if (signedOnEarlierAs(pid)) return giveUpSession(`the session has our earlier number, ${pid}`)
+          return Effect.succeed(statements.register(database, pid, host, earlierPids, heldRuns))
+        })
       }).pipe(
         Effect.map(({ agent, lostRuns }) => {
           ownRow = agent

@@ -43,6 +43,7 @@ stories.test('an agent that is turned away later waits until it is let in again'
     02:00:10 alpha loses its session: the server was restarted
     02:05:11.750 alpha loses its session: there is no schema
     02:05:41.750 alpha loses its session: there is no schema
+    02:06:11.750 alpha loses its session: the session has our earlier number, 101
     02:15:00 alpha claims job: run 1
     02:15:00   step #1 begins
     02:15:00   step #1 succeeded
