@@ -69,7 +69,9 @@ export const stepMachine = setup({
       result: attemptResult({ outcome: 'interrupted', code: -1, output: '' }, context.step, context.interruption),
     })),
     leave: assign((_, left: LeftWithoutResult) => ({ left })),
-    rememberAbort: assign({ interruption: 'aborted' }),
+    rememberAbort: assign(({ context }) => ({
+      interruption: context.interruption === 'disowned' ? ('disowned' as const) : ('aborted' as const),
+    })),
     rememberDisown: assign({ interruption: 'disowned' }),
     rememberTimeout: assign({ interruption: 'timedOut' }),
     countAttempt: assign(({ context }) => ({

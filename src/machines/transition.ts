@@ -19,7 +19,8 @@ export type Transition = {
 }[keyof Machines]
 
 /**
- * The same machine, which tells of each of its transitions as it takes it, before what that causes.
+ * The same machine, which tells of each of its transitions as it takes it, before what that causes; also of one that
+ * changes nothing, as an abort changes nothing in an agent that passes it on.
  *
  * XState's own inspection would do as well, but tells of so much else that it takes a third of a simulation's time.
  */
@@ -45,7 +46,8 @@ export function observed<Machine extends AnyStateMachine>(
   }
   told.transition = (snapshot, event, scope) => {
     const next = machine.transition(snapshot, event, scope)
-    if (next !== snapshot && next.status !== 'stopped') tell(scope.self, event, stateName(snapshot.value), next)
+    const isTaken = next !== snapshot || machine.getTransitionData(snapshot, event).length > 0
+    if (isTaken && next.status !== 'stopped') tell(scope.self, event, stateName(snapshot.value), next)
     return next
   }
   return told as Machine

@@ -97,6 +97,12 @@ export class AgentInWorld {
     this.#process.line.slowDown(ms(duration))
   }
 
+  /** From now on each of its statements, and each try to connect, takes so much longer. */
+  slowLine(duration: Duration.Input): void {
+    this.#tell(`the line of ${this.name} takes ${ms(duration)} ms from now on`)
+    this.#process.line.slowDownAlways(ms(duration))
+  }
+
   /** The next thing that the database has to tell it does not arrive. */
   loseNotification(): void {
     this.#tell(`the next notification to ${this.name} will be lost`)

@@ -1,4 +1,5 @@
-import { Effect } from 'effect'
+import { Data, Effect } from 'effect'
+import type { Run } from '../domain/job.ts'
 import { type Command, SessionLost } from '../store/store.ts'
 import type { Deed, MemoryDatabase, ServerSession, StatementVerb } from './memory-database.ts'
 
@@ -27,6 +28,9 @@ export const directLine: LineOptions = {
   isOver: () => false,
 }
 
+/** What the database makes of a write of a run while somebody's trigger raises errors. */
+export class WriteRefused extends Data.TaggedError('WriteRefused')<{ readonly message: string }> {}
+
 type AgentsEnd = { readonly tell: (command: Command) => void; readonly lost: (reason: string) => void }
 
 type About = Pick<Extract<Deed, { by: 'agent' }>, 'runs' | 'slots'>
@@ -53,6 +57,7 @@ export class Line {
   #held: (() => void)[] = []
   #closedUntilMs = Number.NEGATIVE_INFINITY
   #slowMs = 0
+  #slowAlwaysMs = 0
   #notificationsToLose = 0
   #notificationsLost = 0
   readonly #answersToLose: StatementVerb[] = []
@@ -107,17 +112,39 @@ export class Line {
     statement: (pid: number) => Effect.Effect<Answer, E>,
     about: About = { runs: [] },
   ): Effect.Effect<Answer, E | SessionLost> {
+    return this.#send(verb, (pid) => this.#carryOut(pid, verb, statement, about))
+  }
+
+  /** Sends a write of a run, which the server may refuse. */
+  sendWrite<Answer, E>(
+    verb: StatementVerb,
+    run: Run,
+    statement: (pid: number) => Effect.Effect<Answer, E>,
+  ): Effect.Effect<Answer, E | WriteRefused | SessionLost> {
+    return this.#send(verb, (pid): Effect.Effect<Answer, E | WriteRefused> => {
+      const refusal = this.#database.refusedWrites.get(run.job.id)
+      if (refusal !== undefined) return Effect.fail(new WriteRefused({ message: refusal }))
+      return this.#carryOut(pid, verb, statement, { runs: [{ id: run.id }] })
+    })
+  }
+
+  #carryOut<Answer>(pid: number, verb: StatementVerb, statement: (pid: number) => Answer, about: About): Answer {
+    const answer = statement(pid)
+    this.#database.observe({ by: 'agent', pid, verb, ...about })
+    return answer
+  }
+
+  #send<Answer, E>(
+    verb: StatementVerb,
+    carryOut: (pid: number) => Effect.Effect<Answer, E>,
+  ): Effect.Effect<Answer, E | SessionLost> {
     return Effect.suspend(() => {
       const session = this.#session
       if (this.#options.isOver()) return Effect.never
       if (session === undefined) return Effect.fail(new SessionLost({ message: 'there is no session' }))
-      const delayMs = this.#options.latencyMs() + this.#slowMs
+      const delayMs = this.#options.latencyMs() + this.#slowAlwaysMs + this.#slowMs
       this.#slowMs = 0
-      const serve = () => {
-        const answer = statement(session.server.pid)
-        this.#database.observe({ by: 'agent', pid: session.server.pid, verb, ...about })
-        return answer
-      }
+      const serve = () => carryOut(session.server.pid)
       const isDirect =
         delayMs === 0 && this.isConnected && this.#answersToLose.length === 0 && session.underWay.size === 0
       if (isDirect) return serve()
@@ -155,6 +182,16 @@ export class Line {
   /** Lets the agent not in for so long. */
   refuse(durationMs: number): void {
     this.#closedUntilMs = this.#options.nowMs() + durationMs
+  }
+
+  /** Makes each statement, and each try to open a session, take so much longer from now on. */
+  slowDownAlways(ms: number): void {
+    this.#slowAlwaysMs = ms
+  }
+
+  /** How long it takes to open a session. */
+  get openingMs(): number {
+    return this.#slowAlwaysMs
   }
 
   /** Makes the next statement take so much longer. */

@@ -88,6 +88,10 @@ export class MemoryDatabase {
   announces = true
   /** Why an agent cannot serve it, or undefined. */
   refusal: string | undefined
+  /** Why an agent is not let in, though the server is there, or undefined. */
+  entryRefusal: string | undefined
+  /** Why writes about the runs of a job are refused, by job. */
+  readonly refusedWrites = new Map<number, string>()
   /** Its clock less the world's. */
   clockOffMs = 0
   /** Told of everything that is done to the tables. */

@@ -1,9 +1,9 @@
 import { type Cause, Clock, type Context, Effect, Queue, Stream } from 'effect'
 import type { Instant, Run } from '../domain/job.ts'
 import { SessionGate } from '../store/session-gate.ts'
-import { type Command, Refused, Store, Unreachable } from '../store/store.ts'
-import { directLine, Line, type LineOptions } from './line.ts'
-import type { AgentRow, MemoryDatabase } from './memory-database.ts'
+import { type Command, Refused, SessionLost, Store, Unreachable } from '../store/store.ts'
+import { directLine, Line, type LineOptions, WriteRefused } from './line.ts'
+import type { AgentRow, MemoryDatabase, StatementVerb } from './memory-database.ts'
 import * as statements from './memory-statements.ts'
 
 export type MemoryStore = {
@@ -38,11 +38,37 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
     })
   })
 
+  const connect = Effect.suspend((): Effect.Effect<void, Unreachable | Refused> => {
+    if (!line.isOpen) return Effect.fail(new Unreachable({ message: 'the server is away' }))
+    if (database.entryRefusal !== undefined) return Effect.fail(new Refused({ message: database.entryRefusal }))
+    return line.pid === undefined ? openSession : Effect.void
+  })
+
+  function signedOnEarlierAs(pid: number): boolean {
+    const row = database.agents.get(pid)
+    return row !== undefined && earlier.has(row)
+  }
+
+  /** As the real store does where it cannot sign on: another session, with another number, takes the runs over. */
+  function giveUpSession(message: string): Effect.Effect<never, SessionLost> {
+    line.dropAtServer(0, message)
+    return Effect.fail(new SessionLost({ message }))
+  }
+
+  /** Repeats a write of a run until the server takes it, over lost sessions; what it refuses, the agent is told of. */
+  function write<Answer, E>(
+    verb: StatementVerb,
+    run: Run,
+    statement: () => Effect.Effect<Answer, E>,
+  ): Effect.Effect<Answer, Exclude<E, SessionLost | WriteRefused>> {
+    return Effect.catchIf(gate.outlive(line.sendWrite(verb, run, statement)), isRefused, ({ message }) => {
+      if (commands !== undefined) Queue.offerUnsafe(commands, { type: 'trouble', reason: message })
+      return Effect.delay(write(verb, run, statement), refusedPauseMs)
+    }) as Effect.Effect<Answer, Exclude<E, SessionLost | WriteRefused>>
+  }
+
   const store = Store.of({
-    connect: Effect.suspend(() => {
-      if (!line.isOpen) return Effect.fail(new Unreachable({ message: 'the server is away' }))
-      return line.pid === undefined ? openSession : Effect.void
-    }),
+    connect: Effect.suspend(() => (line.openingMs === 0 ? connect : Effect.delay(connect, line.openingMs))),
 
     checkSchema: line.send('checkSchema', () =>
       database.refusal === undefined
@@ -58,9 +84,10 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
         // Should the answer be lost, runs may be claimed under this number all the same.
         registeredAs = line.pid ?? registeredAs
         earlierPids.delete(registeredAs)
-        return line.send('register', (pid) =>
-          Effect.succeed(statements.register(database, pid, host, earlierPids, heldRuns)),
-        )
+        return line.send('register', (pid) => {
+          if (signedOnEarlierAs(pid)) return giveUpSession(`the session has our earlier number, ${pid}`)
+          return Effect.succeed(statements.register(database, pid, host, earlierPids, heldRuns))
+        })
       }).pipe(
         Effect.map(({ agent, lostRuns }) => {
           ownRow = agent
@@ -94,23 +121,15 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
         ),
 
     beginAttempt: (run, step) =>
-      gate.outlive(
-        line.send('beginAttempt', () => statements.beginAttempt(database, registeredAs, run, step), about(run)),
-      ),
+      write('beginAttempt', run, () => statements.beginAttempt(database, registeredAs, run, step)),
 
     endAttempt: (run, step, attemptId, result, retried) =>
-      gate.outlive(
-        line.send(
-          'endAttempt',
-          () => statements.endAttempt(database, registeredAs, run, step, attemptId, result, retried),
-          about(run),
-        ),
+      write('endAttempt', run, () =>
+        statements.endAttempt(database, registeredAs, run, step, attemptId, result, retried),
       ),
 
     finishRun: (run, end, next) =>
-      gate.outlive(
-        line.send('finishRun', () => statements.finishRun(database, registeredAs, run, end, next), about(run)),
-      ),
+      write('finishRun', run, () => statements.finishRun(database, registeredAs, run, end, next)),
 
     deregister: line
       .send('deregister', (pid) => Effect.succeed(statements.deregister(database, pid)))
@@ -137,6 +156,9 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
 
 const monotonicMs = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
 
-function about(run: Run): { readonly runs: readonly { readonly id: number }[] } {
-  return { runs: [{ id: run.id }] }
+function isRefused(error: unknown): error is WriteRefused {
+  return error instanceof WriteRefused
 }
+
+/** As in the real store. */
+const refusedPauseMs = 5_000

@@ -25,9 +25,10 @@ export type AgentInScenario = {
 export type Happening = { readonly at: string } & (
   | { readonly type: 'job' | 'editJob'; readonly job: string; readonly as: JobInStory }
   | {
-      readonly type: 'disableJob' | 'enableJob' | 'deleteJob' | 'runNow' | 'abort'
+      readonly type: 'disableJob' | 'enableJob' | 'deleteJob' | 'runNow' | 'abort' | 'writesTaken'
       readonly job: string
     }
+  | { readonly type: 'writesRefused'; readonly job: string; readonly reason?: string }
   | { readonly type: 'stepHangs' | 'stepFloods' | 'stepDies'; readonly job: string; readonly step: string }
   | { readonly type: 'databaseAway'; readonly reason?: string }
   | { readonly type: 'databaseBack' | 'databaseRestarts' }
@@ -41,7 +42,7 @@ export type Happening = { readonly at: string } & (
       readonly serverBelieves?: Duration.Input
     }
   | { readonly type: 'loseAnswer'; readonly agent: string; readonly verb: AnswerToLose }
-  | { readonly type: 'slowStatement'; readonly agent: string; readonly duration: Duration.Input }
+  | { readonly type: 'slowStatement' | 'slowLine'; readonly agent: string; readonly duration: Duration.Input }
   | { readonly type: 'clockOff'; readonly agent: string; readonly byMs: number }
 )
 
@@ -129,7 +130,10 @@ function callOf(happening: Happening): Call {
     case 'deleteJob':
     case 'runNow':
     case 'abort':
+    case 'writesTaken':
       return { method, args: [happening.job] }
+    case 'writesRefused':
+      return { method, args: [happening.job, happening.reason] }
     case 'stepHangs':
     case 'stepFloods':
     case 'stepDies':
@@ -158,6 +162,7 @@ function callOf(happening: Happening): Call {
     case 'loseAnswer':
       return { agent: happening.agent, method, args: [happening.verb] }
     case 'slowStatement':
+    case 'slowLine':
       return { agent: happening.agent, method, args: [happening.duration] }
     case 'clockOff':
       return { agent: happening.agent, method, args: [happening.byMs] }

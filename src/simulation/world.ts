@@ -187,6 +187,19 @@ export class World {
     this.database.clockOffMs += byMs
   }
 
+  /** The database refuses what agents write about the runs of the job, until `writesTaken`. */
+  writesRefused(jobName: string, reason = 'a trigger raises an error'): void {
+    this.#withJob(jobName, `what is written about ${jobName} is refused: ${reason}`, (id) =>
+      this.database.refusedWrites.set(id, reason),
+    )
+  }
+
+  writesTaken(jobName: string): void {
+    this.#withJob(jobName, `what is written about ${jobName} is taken again`, (id) =>
+      this.database.refusedWrites.delete(id),
+    )
+  }
+
   /** The next attempt at the step never ends by itself. */
   stepHangs(jobName: string, stepName: string): void {
     this.#befall(jobName, stepName, 'hang', 'hangs')

@@ -124,8 +124,8 @@ function choiceIn(snapshot: AnyMachineSnapshot, event: TraceRecord['event'], isO
   return { state, ...(isOnEvent ? { event: event.type } : {}), candidates }
 }
 
-/** Those of the innermost state first. */
-function candidatesIn(
+/** What is asked in a state, on an event, or else without one; that of the innermost state first. */
+export function candidatesIn(
   machine: AnyStateMachine,
   state: string,
   eventType: string | undefined,
@@ -161,7 +161,7 @@ function holds(
 }
 
 /** Guards are named, in these machines, and may have parameters. */
-function nameOf(guard: unknown): string {
+export function nameOf(guard: unknown): string {
   return typeof guard === 'string' ? guard : String((guard as { readonly type?: string }).type)
 }
 

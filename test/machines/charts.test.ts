@@ -22,6 +22,9 @@ describe('on every path through the chart of a step', () => {
     const writes = ({ before, to, from }: Walked<{ interruption: unknown }>) =>
       before.interruption === 'disowned' && from !== to && ['beginning', 'ending'].includes(to)
     expect(violations(walk, writes)).toEqual([])
+    const forgets = ({ before, after }: Walked<{ interruption: unknown }>) =>
+      before.interruption === 'disowned' && after.interruption !== 'disowned'
+    expect(violations(walk, forgets)).toEqual([])
   })
 
   test('no attempt follows an abort', () => {

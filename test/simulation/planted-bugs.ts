@@ -79,7 +79,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'the end of an attempt is logged without asking whose run it is',
     caughtBy: 'endedRunsStay',
-    seed: 11,
+    seed: 5,
     parts: store(({ database, line }) => ({
       endAttempt: (run, step, attemptId, result, retried) =>
         patient(
@@ -121,7 +121,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'an agent takes another on its host for its earlier self',
     caughtBy: 'livingAgentsKeepTheirRuns',
-    seed: 5,
+    seed: 10,
     parts: store(({ database, line, host }) => ({
       rescueOrphans: line.send('rescueOrphans', (pid) => {
         const mine = [...database.agents.values()].filter((each) => each.host === host && each.pid !== pid)

@@ -131,6 +131,28 @@ test('an agent does not take another for its earlier self when a server that res
   `)
 })
 
+test('an agent to whom a server that restarted gives its own earlier number takes another, and keeps its runs', () => {
+  const world = new World('2026-03-01T02:00:00')
+  world.guard()
+  world.job('steady', { due: '02:00:00', steps: [{ name: 'work', takes: '10 minutes' }] })
+  world.agent('alpha')
+  world.until('02:05:00')
+
+  world.databaseRestarts()
+  world.until('02:15:00')
+
+  expect(world.story).toMatchInlineSnapshot(`
+    "02:00:00 alpha starts
+    02:00:00 alpha claims steady: run 1
+    02:00:00   work #1 begins
+    02:05:00 the database restarts
+    02:05:00 alpha loses its session: the server was restarted
+    02:05:00.250 alpha loses its session: the session has our earlier number, 101
+    02:10:00   work #1 succeeded
+    02:10:00 steady succeeded"
+  `)
+})
+
 test('a run-now outlives the crash of the agent that runs the job', () => {
   const world = new World('2026-03-01T02:00:00')
   world.guard()

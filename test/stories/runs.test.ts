@@ -154,6 +154,22 @@ test('an abort ends the step that runs, and the run with it', () => {
   `)
 })
 
+test('an abort is seen to come to the agent, to its run, and to the step that runs', () => {
+  const world = new World('2026-03-01T02:00:00')
+  world.job('long', { due: '02:00:00', steps: [{ name: 'work', takes: '1 hour' }] })
+  world.agent('alpha')
+  world.until('02:10:00')
+
+  world.abort('long')
+  world.until('02:10:01')
+
+  expect(world.trace.filter((line) => line.includes('--abort-->')).join('\n')).toMatchInlineSnapshot(`
+    "1772331000000 alpha agent: serving.waiting --abort--> serving.waiting
+    1772331000000 alpha run 1 job: stepping --abort--> stepping
+    1772331000000 alpha run 1 step: executing.running --abort--> executing.interrupting"
+  `)
+})
+
 test('an abort between two attempts ends the run at once', () => {
   const world = new World('2026-03-01T02:00:00')
   world.job('flaky', {
