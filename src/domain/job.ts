@@ -91,7 +91,7 @@ export type Claim = {
   readonly heldBack: boolean
   /** Whether there are agents that are gone without having signed off. */
   readonly orphans: boolean
-  /** Whether other agents run something, and so might leave it behind. */
+  /** Whether other agents run something, or may begin to since it is due, and so might leave it behind. */
   readonly othersRun: boolean
 }
 

@@ -311,8 +311,8 @@ export const agentMachine = setup({
 })
 
 /**
- * The wait between two looks where every change is announced, and nobody else runs anything that may be left behind:
- * whatever another agent can claim falls due for this one too, which then looks, and sees.
+ * The wait between two looks where every change is announced, and nobody else runs anything that may be left behind,
+ * nor may begin to: at the time when a job falls due for others, this agent looks too, and again until they have run it.
  */
 const idleLookMs = 30_000
 

@@ -1,4 +1,5 @@
--- What Escapement adds to pgAgent's schema: word to listening agents, and indexes for logs and due jobs. May be run again.
+-- What Escapement adds to pgAgent's schema: word to listening agents, the refusal of claims that come too late, and indexes
+-- for logs and due jobs. May be run again.
 
 CREATE OR REPLACE FUNCTION pgagent.escapement_nudge() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -29,6 +30,36 @@ CREATE TRIGGER escapement_nudge_update
   )
   EXECUTE FUNCTION pgagent.escapement_nudge();
 COMMENT ON TRIGGER escapement_nudge_update ON pgagent.pga_job IS 'Tells agents that a job falls due at another time, or for other agents';
+
+-- A pgAgent claims a job that it has listed as due without asking again whether it still is, and so repeats what another
+-- agent has just finished. Here such a claim changes no row, which pgAgent takes for a lost race.
+--
+-- Due by the clock rather than by now(), so that whoever found the job due by either is never refused. No word is said to
+-- the client: pgAgent writes notices to its stderr, which is that of the scripts it runs at the time.
+CREATE OR REPLACE FUNCTION pgagent.escapement_refuse_claim() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.jobenabled AND NEW.jobnextrun <= clock_timestamp() AND (
+    NEW.jobhostagent = ''
+    OR NEW.jobhostagent = (SELECT jagstation FROM pgagent.pga_jobagent WHERE jagpid = NEW.jobagentid)
+  ) THEN
+    RETURN NEW;
+  END IF;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION pgagent.escapement_refuse_claim() IS 'Lets an agent claim a job only while it is due, and due for its host';
+
+-- By its name it comes before pga_job_trigger, whose work a refused claim then spares. What gives a claim back, or hands
+-- it on, is none.
+DROP TRIGGER IF EXISTS escapement_refuse_claim ON pgagent.pga_job;
+CREATE TRIGGER escapement_refuse_claim
+  BEFORE UPDATE OF jobagentid ON pgagent.pga_job
+  FOR EACH ROW WHEN (
+    OLD.jobagentid IS NULL AND NEW.jobagentid IS NOT NULL
+    AND (NEW.jobhostagent <> '' OR (NEW.jobenabled AND NEW.jobnextrun <= clock_timestamp()) IS NOT TRUE)
+  )
+  EXECUTE FUNCTION pgagent.escapement_refuse_claim();
+COMMENT ON TRIGGER escapement_refuse_claim ON pgagent.pga_job IS 'Leaves a job alone that an agent claims and that is not due';
 
 CREATE INDEX IF NOT EXISTS escapement_job_due ON pgagent.pga_job (jobnextrun) WHERE jobenabled AND jobagentid IS NULL;
 CREATE INDEX IF NOT EXISTS escapement_joblog_job ON pgagent.pga_joblog (jlgjobid, jlgid DESC);

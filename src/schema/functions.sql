@@ -6,7 +6,7 @@
 
 -- Names these functions. Raise it whenever one of them, or of additions.sql, changes.
 CREATE OR REPLACE FUNCTION pgagent.escapement_version() RETURNS text LANGUAGE sql IMMUTABLE AS $$
-  SELECT '1'::text
+  SELECT '2'::text
 $$;
 COMMENT ON FUNCTION pgagent.escapement_version() IS 'Which functions of Escapement are installed here';
 

@@ -86,7 +86,7 @@ function planCreation(found: Found): InstallPlan {
     summary: [
       'There is no pgAgent schema in this database.',
       'Creates schema pgagent: 8 tables, 5 job classes, its functions and triggers, as pgAdmin and pgAgent know them.',
-      'Adds triggers that tell agents of changed jobs, and indexes on the logs.',
+      'Adds triggers that tell agents of changed jobs and refuse claims of jobs that are not due, and indexes on the logs.',
     ],
     sql: transaction(
       guard(`EXISTS (${jobTable})`, 'schema pgagent has been created meanwhile'),
@@ -117,7 +117,8 @@ function planRepair(found: Found): InstallPlan {
       `pgAgent's schema is here, ${originOf(found)}.`,
       `Replaces the bodies of ${replaced.map(withoutArguments).join(', ')}, and keeps the old ones to restore.`,
       ...(outdated ? [`Raises the version of the schema from ${found.version} to 4.`] : []),
-      'Adds triggers that tell agents of changed jobs, and indexes on the logs. Jobs and history stay as they are.',
+      'Adds triggers that tell agents of changed jobs and refuse claims of jobs that are not due, and indexes on the logs.',
+      'Jobs and history stay as they are.',
       ...(found.extension
         ? ['A dump of this database holds the extension, not these bodies: after a restore, repair again.']
         : []),
@@ -159,6 +160,7 @@ async function planUndo(client: Client, found: Found): Promise<InstallPlan> {
       ),
       `DROP TRIGGER IF EXISTS escapement_nudge_insert ON pgagent.pga_job;
 DROP TRIGGER IF EXISTS escapement_nudge_update ON pgagent.pga_job;
+DROP TRIGGER IF EXISTS escapement_refuse_claim ON pgagent.pga_job;
 DROP INDEX IF EXISTS pgagent.escapement_job_due, pgagent.escapement_joblog_job, pgagent.escapement_jobsteplog_step;`,
       ...found.functions.map((signature) => `DROP FUNCTION ${signature};`),
       'DROP TABLE pgagent.escapement_original;',

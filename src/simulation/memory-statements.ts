@@ -55,9 +55,10 @@ export function claimDue(
       if (row.claimedBy !== pid) othersRun = true
       continue
     }
-    if (!row.enabled || row.nextRun === undefined || (row.host !== '' && row.host !== host)) continue
-    if (row.nextRun <= now) due.push(row)
-    else if (row.nextRun < nextDue) nextDue = row.nextRun
+    if (!row.enabled || row.nextRun === undefined) continue
+    if (row.nextRun > now) nextDue = Math.min(nextDue, row.nextRun)
+    else if (row.host === '' || row.host === host) due.push(row)
+    else othersRun = true
   }
   due.sort((a, b) => (a.nextRun ?? 0) - (b.nextRun ?? 0) || a.job.id - b.job.id)
   const runs = due.slice(0, slots).map((row) => openRun(database, pid, row))
@@ -66,7 +67,7 @@ export function claimDue(
     nextDueInMs: nextDue === Number.POSITIVE_INFINITY ? undefined : nextDue - now,
     heldBack: due.length > runs.length,
     orphans: deadAgents(database, pid, earlier).length > 0,
-    othersRun,
+    othersRun: othersRun || due.length > runs.length,
   }
 }
 

@@ -65,7 +65,8 @@ export const claimDue = `
       WHERE jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobhostagent IN ('', $3)
         AND jobid NOT IN (SELECT jobid FROM claimed)) AS held_back,
     EXISTS (${deadAgents}) AS orphans,
-    EXISTS (SELECT FROM pgagent.pga_job WHERE jobagentid <> $1) AS others_run,
+    EXISTS (SELECT FROM pgagent.pga_job WHERE jobagentid <> $1
+      OR jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobid NOT IN (SELECT jobid FROM claimed)) AS others_run,
     current_setting('TimeZone') AS time_zone,
     ${epochMs('clock_timestamp()')} AS now`
 

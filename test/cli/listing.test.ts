@@ -44,7 +44,11 @@ describe('escapement jobs and escapement runs', () => {
     await client.query(
       `INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES (pg_backend_pid(), 'alpha') ON CONFLICT DO NOTHING`,
     )
-    await client.query('UPDATE pgagent.pga_job SET jobagentid = pg_backend_pid() WHERE jobid = $1', [jobId])
+    await client.query(
+      'UPDATE pgagent.pga_job SET jobagentid = pg_backend_pid(), jobnextrun = now() WHERE jobid = $1',
+      [jobId],
+    )
+    await client.query('UPDATE pgagent.pga_job SET jobnextrun = NULL WHERE jobid = $1', [jobId])
   }
 
   test('a table of jobs shows when they run, how that went, and what runs now, in local time', async () => {

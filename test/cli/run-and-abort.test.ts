@@ -37,7 +37,10 @@ describe('escapement run and escapement abort', () => {
     const silent = await createJob(client, 'held in silence', [])
     await client.query('INSERT INTO pgagent.pga_joblog (jlgjobid) VALUES ($1), ($2)', [orphan, silent])
     await client.query(`INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES (pg_backend_pid(), 'alpha')`)
-    await client.query('UPDATE pgagent.pga_job SET jobagentid = pg_backend_pid() WHERE jobid = $1', [silent])
+    await client.query(
+      'UPDATE pgagent.pga_job SET jobagentid = pg_backend_pid(), jobnextrun = now() WHERE jobid = $1',
+      [silent],
+    )
 
     const left = await escapement(['abort', 'left alone', database.conninfo])
     expect(left.stderr).toMatch(

@@ -49,6 +49,26 @@ test('an agent that is full claims the next job when a slot is free', () => {
   `)
 })
 
+test('what an agent left when it crashed, having come late to a job that was due for it alone, is ended as soon', () => {
+  const world = new World('2026-03-01T02:00:00')
+  world.job('for beta', { due: '02:00:10', host: 'beta', steps: [{ name: 'work', takes: '20 minutes' }] })
+  world.agent('alpha')
+  world.until('02:00:12')
+  const beta = world.agent('beta')
+  world.until('02:00:13')
+  beta.crash()
+  world.until('02:01:00')
+
+  expect(world.story).toMatchInlineSnapshot(`
+    "02:00:00 alpha starts
+    02:00:12 beta starts
+    02:00:12 beta claims for beta: run 1
+    02:00:12   work #1 begins
+    02:00:13 beta crashes
+    02:00:16 alpha rescues for beta: run 1 aborted"
+  `)
+})
+
 test('what an agent left when it crashed is ended by another within a poll interval, and runs again when it is due', () => {
   const world = new World('2026-03-01T02:00:00')
   world.job('hourly', {

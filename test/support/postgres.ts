@@ -79,7 +79,8 @@ async function startRealServer(): Promise<EmbeddedServer | undefined> {
   }
   const rules = join(inject('runFolder'), 'real-hba.conf')
   await writeFile(rules, 'local all all trust\n')
-  const settings = { ...fastSettings, hba_file: rules }
+  // A pgagent takes two sessions for each job that is due.
+  const settings = { ...fastSettings, hba_file: rules, max_connections: '600' }
   return startServer({ folder: join(inject('runFolder'), 'real'), binaries, settings })
 }
 
