@@ -234,6 +234,51 @@ export const plantedBugs: readonly PlantedBug[] = [
     parts: store(() => ({ now: Clock.currentTimeMillis })),
   },
   {
+    mistake: 'a run that somebody asks for makes `all` forget what was missed before it',
+    caughtBy: 'nextRunsAreSet',
+    seed: 1,
+    parts: store(({ real }) => ({
+      claimDue: (slots) =>
+        Effect.map(real.claimDue(slots), (claim) => ({
+          ...claim,
+          runs: claim.runs.map(({ lastRun: _, ...run }) => run),
+        })),
+    })),
+  },
+  {
+    mistake: '`all` makes up for missed occurrences by one run',
+    caughtBy: 'nextRunsAreSet',
+    seed: 1,
+    parts: store(({ database, real }) => ({
+      finishRun: (run, end) =>
+        real.finishRun(run, end, nextRun(run.job.schedules, Math.max(database.now(), run.dueAt), run.job.timeZone)),
+    })),
+  },
+  {
+    mistake: '`all` makes up for an occurrence by two runs',
+    caughtBy: 'occurrencesRunOnce',
+    seed: 1,
+    parts: store(({ database, real }) => ({
+      finishRun: (run, end, next) => {
+        const { catchUp, schedules, timeZone } = run.job
+        const before = database.now() - (catchUp?.type === 'all' ? catchUp.spanMs : 0)
+        return real.finishRun(run, end, catchUp?.type === 'all' ? nextRun(schedules, before, timeZone) : next)
+      },
+    })),
+  },
+  {
+    mistake: 'what was missed runs although its job makes up for nothing',
+    caughtBy: 'missedAreNotRun',
+    seed: 1,
+    parts: store(({ real }) => ({ claimDue: attendedAs(true, real.claimDue) })),
+  },
+  {
+    mistake: 'what waited for a slot is taken for missed',
+    caughtBy: 'missedAreNotRun',
+    seed: 1,
+    parts: store(({ real }) => ({ claimDue: attendedAs(false, real.claimDue) })),
+  },
+  {
     mistake: 'only the first line of an output is logged',
     caughtBy: 'outputIsKept',
     seed: 7,
@@ -278,6 +323,12 @@ export const plantedBugs: readonly PlantedBug[] = [
     parts: machines({ job: jobMachine.provide({ actions: { rememberAbort: () => {}, tellStep: () => {} } }) }),
   },
 ]
+
+/** A claim that takes agents to have been up, or not, when its runs were due. */
+function attendedAs(attended: boolean, claimDue: StoreShape['claimDue']): StoreShape['claimDue'] {
+  return (slots) =>
+    Effect.map(claimDue(slots), (claim) => ({ ...claim, runs: claim.runs.map((run) => ({ ...run, attended })) }))
+}
 
 type StoreShape = (typeof Store)['Service']
 
