@@ -176,11 +176,12 @@ export function rescueAgent(database: MemoryDatabase, dead: number): readonly Re
   return rescues
 }
 
-/** Whether an agent that is up, and that the job's host allows, was signed on when the job was due. */
-function isAttended({ agents }: MemoryDatabase, { host, nextRun }: JobRow, dead: readonly number[]): boolean {
-  for (const agent of agents.values()) {
+/** Whether an agent that is up, and that the job's host allows, was signed on when the job was due, or that is just now. */
+function isAttended(database: MemoryDatabase, { host, nextRun = 0 }: JobRow, dead: readonly number[]): boolean {
+  if (nextRun > database.now() - 60_000) return true
+  for (const agent of database.agents.values()) {
     const fits = host === '' || host === agent.host
-    if (fits && agent.loginAt <= (nextRun ?? 0) && !dead.includes(agent.pid)) return true
+    if (fits && agent.loginAt <= nextRun && !dead.includes(agent.pid)) return true
   }
   return false
 }
