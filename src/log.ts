@@ -1,6 +1,7 @@
 import { appendFileSync } from 'node:fs'
 import type { AnyActorRef } from 'xstate'
-import type { Claim, Job, Rescue } from './domain/job.ts'
+import { isUnattended, latenessText, missedReason } from './domain/catch-up.ts'
+import type { Claim, Job, Rescue, Run } from './domain/job.ts'
 import { formatDuration } from './domain/settings.ts'
 import type { AgentEvent } from './machines/agent.machine.ts'
 import type { Transition } from './machines/transition.ts'
@@ -155,10 +156,18 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
     if (unreached !== undefined) write({ level: 0, severity: 'INFO', text: 'the database is served again' })
     unreached = undefined
     for (const { job } of runs) warnOfEverySecondMinute(job)
+    for (const run of runs) logLate(run)
     if (runs.length > 0) write(debug(`claimed ${runs.length} due, ${running} running`))
     const isCrowded = heldBack && running >= runsMax
     if (isCrowded && !crowded) write(warning(`jobs are due but must wait: all ${runsMax} slots are taken (--max-runs)`))
     crowded = isCrowded
+  }
+
+  /** A missed run that is not run says so at its end. */
+  function logLate(run: Run): void {
+    if (!isUnattended(run) || missedReason(run) !== undefined) return
+    const about = { jobId: run.job.id, job: run.job.name, runId: run.id }
+    write({ ...info(`run ${run.id} of job "${run.job.name}" catches up: ${latenessText(run)}`), about })
   }
 
   function logStop({ problem, running }: { problem: string | undefined; running: number }): void {
@@ -182,6 +191,7 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
       succeeded: info(`${name} succeeded ${took}`),
       failed: warning(`${name} failed ${took}${reason}`),
       aborted: warning(`${name} was aborted ${took}`),
+      missed: warning(`${name} ended: ${missedReason(run) ?? 'not run'}`),
       incomplete: warning(`${name} ended ${took}, since a step was deleted before it could begin`),
       claimLost: warning(
         `${name} belongs to another agent by now, or its job was deleted: nothing more was written ${took}`,
@@ -219,6 +229,7 @@ const outcomes = {
   timedOut: 'timed out',
   aborted: 'was aborted',
   refused: 'cannot run as it is written',
+  missed: 'is not run',
 } as const
 
 function warning(text: string): LogLine {

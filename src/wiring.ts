@@ -1,7 +1,7 @@
 import { Cause, type Context, Effect, Exit, Fiber, Stream } from 'effect'
 import { type Actor, createActor, type EventObject, type NonReducibleUnknown } from 'xstate'
 import type { Clock } from './clock.ts'
-import { nextRun } from './domain/next-run.ts'
+import { nextRunAfter } from './domain/catch-up.ts'
 import { Output } from './domain/output.ts'
 import type { Executed } from './domain/run.ts'
 import { Executors, execute } from './executors/executors.ts'
@@ -135,11 +135,10 @@ const endAttempt = ({ run, step, attemptId, result, retried }: EndAttemptInput) 
     }),
   )
 
-/** An occurrence never runs twice: the next run is sought after the due time, should the clocks disagree. */
 const finishRun = ({ run, end }: FinishInput) =>
   Store.use((store) =>
     store.now.pipe(
-      Effect.map((now) => nextRun(run.job.schedules, Math.max(now, run.dueAt), run.job.timeZone)),
+      Effect.map((now) => nextRunAfter(run, now)),
       Effect.flatMap((next) => store.finishRun(run, end, next)),
     ),
   ).pipe(
@@ -171,7 +170,7 @@ function ports(services: Context.Context<Services>, outputBytesMax: number) {
   const executing = portLogic<Executed, AttemptInput>(({ run, step, number }, { done, failed }) => {
     const output = new Output(outputBytesMax)
     const attempt = { jobId: run.job.id, jobName: run.job.name, runId: run.id, number, output }
-    const effect = Effect.flatMap(Executors, (executors) => execute(executors, run.job, step, attempt))
+    const effect = Effect.flatMap(Executors, (executors) => execute(executors, run, step, attempt))
     return workOf(fork(effect), (exit) => {
       if (Exit.isSuccess(exit)) done({ ...exit.value, output: output.toString() })
       else if (Cause.hasInterruptsOnly(exit.cause))

@@ -79,6 +79,7 @@ const longer: Readonly<Record<string, string>> = {
   'src/postgres/session.ts': "libpq's search through hosts, addresses and TLS modes",
   'src/machines/agent.machine.ts': 'a chart is read in one piece',
   'src/schema/functions.sql': 'the rules of schedules once more, in SQL',
+  'src/simulation/rehearsal.ts': 'the model of agents and their runs, beside the machines that it stands for',
   'src/simulation/invariants.ts': 'every invariant of a world, each a sentence and a function',
   'src/simulation/world.ts': 'whatever may happen in a story, a method each',
 }

@@ -122,7 +122,7 @@ const jobsQuery = `
   FROM pgagent.pga_job WHERE jobenabled ORDER BY jobid`
 
 /**
- * $1 runs of each job. A failure that its step's on-error policy has turned into success is known by its result.
+ * $1 runs of each job, without those that were missed, whose attempts ran nothing. A failure that its step's on-error policy has turned into success is known by its result.
  *
  * The sum in ORDER BY keeps the planner from reading the whole log backwards for a job that seldom runs.
  */
@@ -136,7 +136,7 @@ const attemptsQuery = `
     END) AS failed
   FROM pgagent.pga_job
   CROSS JOIN LATERAL (
-    SELECT jlgid FROM pgagent.pga_joblog WHERE jlgjobid = jobid ORDER BY jlgid + 0 DESC LIMIT $1::int) AS recent
+    SELECT jlgid FROM pgagent.pga_joblog WHERE jlgjobid = jobid AND jlgstatus <> 'i' ORDER BY jlgid + 0 DESC LIMIT $1::int) AS recent
   JOIN pgagent.pga_jobsteplog ON jsljlgid = jlgid
   JOIN pgagent.pga_jobstep ON jstid = jsljstid
   WHERE jobenabled AND jslstatus IN ('s', 'f', 'i') AND jslduration IS NOT NULL

@@ -1,6 +1,6 @@
-import type { RehearsedRun } from '../simulation/rehearsal.ts'
+import { lateMs, type RehearsedRun } from '../simulation/rehearsal.ts'
 import { type ClockChange, type ClockChangeJob, zoneNamed } from '../simulation/rehearsal-clock-changes.ts'
-import { type JobReport, lateMs, type RehearsalReport } from '../simulation/rehearsal-report.ts'
+import type { JobReport, RehearsalReport } from '../simulation/rehearsal-report.ts'
 import { inCell, renderTable, styled } from './print.ts'
 import { clockFace, dateOn, shownLocal, shownUtc } from './rehearse-moments.ts'
 import type { Plan } from './rehearse-plan.ts'
@@ -75,7 +75,7 @@ function summary(
     '',
     `${counted(runs.total, 'run')}: ${runs.succeeded} succeeded, ${styled(runs.failed > 0 ? 'red' : 'dim', `${runs.failed} failed`)}, ${runs.aborted} aborted${runs.unfinished === 0 ? '' : `, ${runs.unfinished} still running at the end`}`,
     `Late (by a second or more): ${runs.late}${runs.late === 0 ? '' : `, at worst ${shortDuration(runs.worstLatenessMs)}: ${worstText(report)}`}`,
-    `Missed due times: ${missed.outage + missed.overrun + missed.waiting} (${missed.outage} in an outage, ${missed.overrun} while the run before was on, ${missed.waiting} still waiting at the end)`,
+    `Missed due times: ${missed.outage + missed.overrun + missed.waiting} (${missed.outage} in an outage, ${missed.overrun} while the run before was on, ${missed.waiting} still waiting at the end)${caughtUpText(report, outages.length)}`,
     `Most at once: ${load.most === undefined ? 'none' : `${counted(load.most.running, 'run')}, ${shownLocal(load.most.at, zone)}`}; pile-ups: ${pileUps.length}`,
   ]
   return lines.join('\n')
@@ -203,6 +203,11 @@ function missedOf({ jobs }: RehearsalReport): JobReport['missed'] {
     missed.waiting += job.missed.waiting
   }
   return missed
+}
+
+function caughtUpText({ jobs }: RehearsalReport, outages: number): string {
+  const caughtUp = jobs.reduce((sum, job) => sum + job.caughtUp, 0)
+  return outages === 0 ? '' : `; ${counted(caughtUp, 'run')} caught up after an outage`
 }
 
 function sumOf({ outage, overrun, waiting }: JobReport['missed']): number {

@@ -1,6 +1,6 @@
 import type { Client } from 'pg'
 
-/** How a run stands. `orphaned`: it says that it runs, but its agent is gone. `incomplete`: a step was gone, or it could not be run. */
+/** How a run stands. `orphaned`: it says that it runs, but its agent is gone. `incomplete`: a step was gone, or it was missed or could not be run. */
 export type RunStatus = 'running' | 'succeeded' | 'failed' | 'aborted' | 'incomplete' | 'orphaned'
 
 /** How an attempt stands. `ignored`: it failed, and its run went on. */

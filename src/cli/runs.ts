@@ -63,8 +63,9 @@ function wholeNumber(text: string): number {
 }
 
 const help = `
-Statuses of runs: running, succeeded, failed, aborted; incomplete, when a step was gone before it could begin; orphaned,
-when its agent is gone. Of attempts also: ignored, when it failed and the run went on. Times are of this terminal's time
+Statuses of runs: running, succeeded, failed, aborted; incomplete, when a step was gone before it could begin, or when
+it was missed and not run, as its output says; orphaned, when its agent is gone. Of attempts also: ignored, when it
+failed and the run went on. Times are of this terminal's time
 zone (TZ), with their distance from UTC.
 
 With --json, an array of objects with the keys id, jobId, job, status, startedAt and durationMs; with --output or --run

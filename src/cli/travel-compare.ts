@@ -62,7 +62,7 @@ function endOf(history: History): readonly string[] {
   const count = (wanted: string) => runs.filter(({ status }) => status === wanted).length
   return [
     `runs: ${runs.length}`,
-    ...(['succeeded', 'failed', 'aborted', 'incomplete', 'running'] as const).map(
+    ...(['succeeded', 'failed', 'aborted', 'incomplete', 'missed', 'running'] as const).map(
       (status) => `${status}: ${count(status)}`,
     ),
     `failures: ${history.timeline.failures.length}`,

@@ -17,9 +17,14 @@ export type Job = {
   readonly schedules: readonly Schedule[]
   /** The zone in which schedules without one of their own are read: an IANA name, or as PostgreSQL spells it. */
   readonly timeZone: string
+  /** What is done about occurrences that were missed; `once` when undefined. */
+  readonly catchUp?: CatchUp
   /** Why no run of this job can succeed: a setting in its comments, or its schedules', that does not parse. */
   readonly problem?: string
 }
+
+/** Makes up for what fell due with no agent up: by nothing, by one run, or by a run for each occurrence of a span. */
+export type CatchUp = { readonly type: 'none' | 'once' } | { readonly type: 'all'; readonly spanMs: number }
 
 export type StepKind = 'sql' | 'shell' | 'http'
 
@@ -61,18 +66,26 @@ export type Run = {
   readonly job: Job
   /** The next run that the job had when it was claimed. */
   readonly dueAt: Instant
+  readonly claimedAt: Instant
+  /** When its job was claimed before that; undefined if it never was. */
+  readonly lastRun?: Instant
+  /** Whether an agent that is still up, and that the job's host allows, was signed on when it was due. */
+  readonly attended: boolean
 }
 
-/** How a run ended; `incomplete` when a step was gone before it could begin. */
-export type RunEnd = 'succeeded' | 'failed' | 'aborted' | 'incomplete'
+/**
+ * How a run ended; `incomplete` when a step was gone before it could begin, `missed` when it was not run since it was
+ * found too late.
+ */
+export type RunEnd = 'succeeded' | 'failed' | 'aborted' | 'incomplete' | 'missed'
 
 /**
  * How one attempt ended.
  *
  * `refused` is a step that cannot run as it is written: it is not tried again, and it fails its run whatever its
- * on-error policy says, since no policy was meant for it.
+ * on-error policy says, since no policy was meant for it. `missed` is the step at which a missed run ends, not run.
  */
-export type Outcome = 'succeeded' | 'failed' | 'timedOut' | 'aborted' | 'refused'
+export type Outcome = 'succeeded' | 'failed' | 'timedOut' | 'aborted' | 'refused' | 'missed'
 
 export type AttemptResult = {
   readonly outcome: Outcome

@@ -6,7 +6,7 @@ export type Interruption = 'timedOut' | 'aborted' | 'disowned'
 
 /** What came of running a step's code: how it ended by itself, or that it was interrupted. */
 export type Executed = {
-  readonly outcome: Extract<Outcome, 'succeeded' | 'failed' | 'refused'> | 'interrupted'
+  readonly outcome: Extract<Outcome, 'succeeded' | 'failed' | 'refused' | 'missed'> | 'interrupted'
   readonly code: number
   readonly output: string
 }
@@ -49,6 +49,8 @@ export function runEndAfter(step: Step, { outcome }: AttemptResult): RunEnd | un
       return step.onError === 'fail' ? 'failed' : undefined
     case 'refused':
       return 'failed'
+    case 'missed':
+      return 'missed'
     case 'aborted':
       return 'aborted'
   }

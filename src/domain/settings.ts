@@ -1,10 +1,11 @@
-import type { Backoff, StatusRange } from './job.ts'
+import type { Backoff, CatchUp, StatusRange } from './job.ts'
 
 /** What an operator sets beyond pgAgent, as lines in the comment of a job, a step or a schedule. */
 type Settings = {
   readonly timeoutMs?: number
   readonly retry?: { readonly attemptsMax: number; readonly backoff: Backoff }
   readonly timeZone?: string
+  readonly catchUp?: CatchUp
   readonly expect?: readonly StatusRange[]
 }
 
@@ -86,6 +87,7 @@ const grammars: ReadonlyMap<string, Grammar> = new Map<string, Grammar>([
   ['@retry', { places: ['step'], form: '@retry 3 [backoff 10s..5m]', parse: parseRetry }],
   ['@expect', { places: ['step'], form: '@expect 200,202 or @expect 200-299', parse: parseExpect }],
   ['@timezone', { places: ['job', 'schedule'], form: '@timezone Europe/Berlin', parse: parseTimeZone }],
+  ['@catchup', { places: ['job'], form: '@catchup none, @catchup once or @catchup all 6h', parse: parseCatchUp }],
 ])
 
 function parseTimeout(words: string): Settings | undefined {
@@ -117,6 +119,18 @@ function parseExpect(words: string): Settings | undefined {
   }
   return { expect: ranges }
 }
+
+/** `all` wants a span, so that nobody's jobs run for a day after a long holiday; of a year at most. */
+function parseCatchUp(words: string): Settings | undefined {
+  if (words === 'none' || words === 'once') return { catchUp: { type: words } }
+  const [, duration] = /^all (\S+)$/.exec(words) ?? []
+  const spanMs = duration === undefined ? undefined : parseDuration(duration)
+  return spanMs === undefined || spanMs === 0 || spanMs > catchUpMsMax
+    ? undefined
+    : { catchUp: { type: 'all', spanMs } }
+}
+
+const catchUpMsMax = 366 * 86_400_000
 
 /** Takes any name; whether there is such a zone is for the caller to say. */
 function parseTimeZone(words: string): Settings | undefined {

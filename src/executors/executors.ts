@@ -1,5 +1,6 @@
 import { Cause, Context, Effect } from 'effect'
-import type { Job, Step, StepKind } from '../domain/job.ts'
+import { missedReason } from '../domain/catch-up.ts'
+import type { Run, Step, StepKind } from '../domain/job.ts'
 import type { Attempt, Executor, ExecutorResult } from './executor.ts'
 
 /** The executors of this agent, by the kind of step they run; a kind that is switched off has none. */
@@ -7,18 +8,23 @@ export class Executors extends Context.Service<Executors, Readonly<Partial<Recor
   'escapement/Executors',
 ) {}
 
-/** Runs a step by the executor of its kind; a step that cannot run as it is written says why. */
+/** Runs a step by the executor of its kind; a step that cannot run as it is written, or whose run was missed, says why. */
 export function execute(
   executors: Context.Service.Shape<typeof Executors>,
-  job: Job,
+  run: Run,
   step: Step,
   attempt: Attempt,
-): Effect.Effect<ExecutorResult> {
+): Effect.Effect<ExecutorResult | { readonly outcome: 'missed'; readonly code: number }> {
   const executor = executors[step.kind]
-  const problem = step.problem ?? job.problem ?? (executor === undefined ? switchedOff(step.kind) : undefined)
+  const problem = step.problem ?? run.job.problem ?? (executor === undefined ? switchedOff(step.kind) : undefined)
   if (problem !== undefined || executor === undefined) {
     attempt.output.write(problem ?? '')
-    return Effect.succeed({ outcome: 'refused', code: -1 })
+    return Effect.succeed<ExecutorResult>({ outcome: 'refused', code: -1 })
+  }
+  const missed = missedReason(run)
+  if (missed !== undefined) {
+    attempt.output.write(missed)
+    return Effect.succeed({ outcome: 'missed', code: -1 } as const)
   }
   return executor(step, attempt).pipe(
     Effect.catchDefect((defect) => {

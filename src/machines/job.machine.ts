@@ -1,4 +1,5 @@
 import { assign, forwardTo, setup } from 'xstate'
+import { missedReason } from '../domain/catch-up.ts'
 import type { Run, RunEnd, Step } from '../domain/job.ts'
 import { runEndAfter } from '../domain/run.ts'
 import { port } from './port.ts'
@@ -102,9 +103,11 @@ function jobEndAfter(context: JobContext, stepEnd: StepEnd): JobEnd | undefined 
   }
 }
 
-/** A job whose settings do not parse fails even where it has no step that could say so. */
+/** A job whose settings do not parse fails, and a missed run is not run, even where no step is there to say so. */
 function endOf({ end, run }: JobContext): JobEnd {
-  return end ?? (run.job.problem === undefined ? 'succeeded' : 'failed')
+  if (end !== undefined) return end
+  if (run.job.problem !== undefined) return 'failed'
+  return run.job.steps.length === 0 && missedReason(run) !== undefined ? 'missed' : 'succeeded'
 }
 
 function runEndOf(context: JobContext): RunEnd {

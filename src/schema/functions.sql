@@ -32,23 +32,84 @@ COMMENT ON FUNCTION pgagent.pga_next_schedule(int4, timestamptz, timestamptz, bo
   IS 'The next occurrence of a schedule: id, start, end, minutes, hours, week days, month days, months';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_job_trigger() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  -- While a job runs, its next run is the due time of that run, unless somebody has set it since.
+  runs bool := coalesce(OLD.jobagentid IS NOT NULL AND OLD.jobnextrun <= OLD.joblastrun, false);
+  known text;
 BEGIN
   IF NOT NEW.jobenabled THEN
     NEW.jobnextrun := NULL;
-  ELSIF NEW.jobnextrun IS NULL THEN
-    NEW.jobnextrun := (
-      SELECT min(pgagent.escapement_next_run(
-        jscid, jscstart, jscend, jscminutes, jschours, jscweekdays, jscmonthdays, jscmonths,
-        pgagent.escapement_time_zone(jscdesc, NEW.jobdesc), now()
-      ))
-      FROM pgagent.pga_schedule
-      WHERE jscenabled AND jscjobid = OLD.jobid
+  ELSIF NEW.jobnextrun IS NULL AND runs AND NEW.jobagentid IS NULL THEN
+    NEW.jobnextrun := pgagent.escapement_job_next_run(
+      OLD.jobid, NEW.jobdesc, greatest(OLD.jobnextrun, now() - pgagent.escapement_catch_up(NEW.jobdesc))
     );
+  ELSIF NEW.jobnextrun IS NULL THEN
+    NEW.jobnextrun := pgagent.escapement_job_next_run(OLD.jobid, NEW.jobdesc, now());
+  ELSIF NEW.jobdesc <> OLD.jobdesc AND NEW.jobnextrun = OLD.jobnextrun AND (
+    pgagent.escapement_setting(OLD.jobdesc, 'timezone') IS DISTINCT FROM pgagent.escapement_setting(NEW.jobdesc, 'timezone')
+  ) THEN
+    -- Another time zone moves the next run, unless that is due already, or was set by somebody.
+    known := CASE WHEN pgagent.escapement_is_time_zone(coalesce(pgagent.escapement_setting(OLD.jobdesc, 'timezone'), 'UTC'))
+      THEN OLD.jobdesc END;
+    IF runs OR (
+      OLD.jobagentid IS NULL AND OLD.jobnextrun > now()
+      AND OLD.jobnextrun = pgagent.escapement_job_next_run(OLD.jobid, known, now())
+    ) THEN
+      NEW.jobnextrun := pgagent.escapement_job_next_run(OLD.jobid, NEW.jobdesc, now());
+    END IF;
   END IF;
   RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION pgagent.pga_job_trigger() IS 'Finds the next run of a job that has none, and takes it from a disabled one';
+COMMENT ON FUNCTION pgagent.pga_job_trigger() IS 'Finds the next run of a job that has none, or another time zone, and takes it from a disabled one';
+
+-- The earliest next occurrence of a job's schedules after a moment, with the settings of its comment.
+CREATE OR REPLACE FUNCTION pgagent.escapement_job_next_run(job_id int4, job_comment text, after timestamptz)
+RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  RETURN (
+    SELECT min(pgagent.escapement_next_run(
+      jscid, jscstart, jscend, jscminutes, jschours, jscweekdays, jscmonthdays, jscmonths,
+      pgagent.escapement_time_zone(jscdesc, job_comment), after
+    ))
+    FROM pgagent.pga_schedule
+    WHERE jscenabled AND jscjobid = job_id
+  );
+END
+$$;
+COMMENT ON FUNCTION pgagent.escapement_job_next_run(int4, text, timestamptz) IS 'The next run of a job after a moment';
+
+-- What follows the word of a setting in a comment, as in "@timezone Europe/Berlin"; null where there is no such line.
+CREATE OR REPLACE FUNCTION pgagent.escapement_setting(remark text, word text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN position('@' || word IN lower(remark)) > 0 THEN
+    btrim(substring(remark FROM '(?in)^[ \t]*@' || word || '(?![^ \t\r\n])([^\r\n]*)'), E' \t')
+  END
+$$;
+COMMENT ON FUNCTION pgagent.escapement_setting(text, text) IS 'A setting in a comment';
+
+-- How far back a job makes up for what it missed: the span of "@catchup all 6h" in its comment, of a year at most. Any
+-- other setting, also one that is not understood, makes up for nothing by a run of its own.
+CREATE OR REPLACE FUNCTION pgagent.escapement_catch_up(job_comment text) RETURNS interval LANGUAGE sql IMMUTABLE AS $$
+  SELECT coalesce(
+    (
+      SELECT CASE WHEN ms BETWEEN 1 AND 31622400000 THEN interval '1 ms' * ms::float8 + interval '1 ms' END
+      FROM (
+        SELECT round(sum(part[1]::numeric * CASE part[2]
+          WHEN 'ms' THEN 1 WHEN 's' THEN 1000 WHEN 'm' THEN 60000 WHEN 'h' THEN 3600000 ELSE 86400000
+        END)) AS ms
+        FROM regexp_matches(
+          substring(
+            pgagent.escapement_setting(job_comment, 'catchup')
+            FROM '^all[ \t]+((?:\d{1,15}(?:\.\d{1,15})?(?:ms|s|m|h|d))+)$'
+          ),
+          '(\d+(?:\.\d+)?)(ms|s|m|h|d)', 'g'
+        ) AS part
+      ) AS span
+    ),
+    interval '0'
+  )
+$$;
+COMMENT ON FUNCTION pgagent.escapement_catch_up(text) IS 'How far back a job makes up for what it missed';
 
 CREATE OR REPLACE FUNCTION pgagent.pga_schedule_trigger() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -93,8 +154,7 @@ DECLARE
   named text;
 BEGIN
   FOREACH remark IN ARRAY ARRAY[schedule_comment, job_comment] LOOP
-    CONTINUE WHEN remark IS NULL OR position('@timezone' IN remark) = 0;
-    named := btrim(substring(remark FROM '(?n)^[ \t]*@timezone(?![^ \t\r\n])([^\r\n]*)'), E' \t');
+    named := pgagent.escapement_setting(remark, 'timezone');
     CONTINUE WHEN named IS NULL;
     IF pgagent.escapement_is_time_zone(named) THEN
       RETURN named;

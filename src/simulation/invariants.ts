@@ -1,9 +1,9 @@
-import type { Instant } from '../domain/job.ts'
+import type { Instant, Job } from '../domain/job.ts'
 import { isRetried, retriedResult } from '../domain/run.ts'
 import type { Ability } from './ability.ts'
 import type { AgentInWorld } from './agent-in-world.ts'
 import type { Hands } from './hands.ts'
-import type { JobRow, RunRow } from './memory-database.ts'
+import type { JobRow, MemoryDatabase, RunRow } from './memory-database.ts'
 import type { Plan, Plans } from './plans.ts'
 import type { World, WorldEvent } from './world.ts'
 
@@ -41,6 +41,10 @@ export const invariants: readonly Invariant[] = [
   { sentence: 'A run ends as its attempts say.', watch: runsEndAsTheirAttempts },
   { sentence: 'A next run that people set while a run is on stays.', watch: whatPeopleSetStays },
   { sentence: 'A job that is to run again has its next run, and skips none.', watch: nextRunsAreSet },
+  {
+    sentence: 'What was missed runs as far as its job makes up for it, and nothing else is left out.',
+    watch: missedAreNotRun,
+  },
   { sentence: 'What an attempt said is logged once it has ended.', watch: outputIsKept },
   { sentence: 'An attempt is logged before its code runs.', watch: codeIsLogged },
   { sentence: 'No code of a run begins while older code of it still runs.', watch: codeNeverOverlaps },
@@ -298,6 +302,7 @@ function discrepancyIn({ status, attempts }: RunRow, { steps }: Plan): string | 
   const failed = attempts.some((attempt) => attempt.status === 'failed')
   if (failed !== (status === 'failed')) return `${status}, ${failed ? 'though' : 'and no'} attempt failed`
   if (status === 'incomplete') return 'is incomplete, though no step is gone'
+  if (status === 'missed') return attempts.length > 1 ? 'was missed, and yet went on' : undefined
   const isDone = steps.every(({ id }) => attempts.some(({ stepId }) => stepId === id))
   return status === 'succeeded' && !isDone ? 'succeeded without all its steps' : undefined
 }
@@ -331,8 +336,8 @@ function whatPeopleSetStays({ database }: World, { plans }: Known): Check {
 
 function nextRunsAreSet({ database }: World, { plans }: Known): Check {
   let live: ReadonlySet<RunRow> = new Set()
-  return ({ type }) => {
-    if (type !== 'deed') return undefined
+  return (event) => {
+    if (event.type !== 'deed') return undefined
     const ended = [...live].filter((run) => run.status !== 'running')
     live = new Set(database.liveRuns)
     for (const { id, jobId } of ended) {
@@ -340,10 +345,38 @@ function nextRunsAreSet({ database }: World, { plans }: Known): Check {
       const plan = plans.of(id)
       const isOurs = row?.enabled === true && row.claimedBy === undefined && plan?.isSet === false
       if (!isOurs || plan.clockOffMs !== database.clockOffMs) continue
-      const next = database.computedNextRun(row, Math.max(database.now(), plan.dueAt ?? 0))
+      const isFinished = event.deed.by === 'agent' && event.deed.verb === 'finishRun'
+      const next = database.computedNextRun(row, seekFrom(database.now(), plan, row.job.catchUp, isFinished))
       if (next !== undefined && (row.nextRun === undefined || row.nextRun > next)) {
         return `that of job ${jobId} is ${momentText(row.nextRun)}, not ${momentText(next)}`
       }
+    }
+    return undefined
+  }
+}
+
+/** Whoever rescues a run does not know when its job was claimed before. */
+function seekFrom(
+  now: Instant,
+  { dueAt = 0, lastRun, isOccurrence }: Plan,
+  catchUp: Job['catchUp'],
+  isFinished: boolean,
+) {
+  if (catchUp?.type !== 'all') return Math.max(now, dueAt)
+  const reached = isFinished && !isOccurrence ? (lastRun ?? dueAt) : dueAt
+  return Math.max(reached, now - catchUp.spanMs - 1)
+}
+
+function missedAreNotRun({ database }: World, { plans }: Known): Check {
+  return (event) => {
+    if (event.type === 'code' && event.phase === 'begins') {
+      const { runId } = event.attempt
+      return plans.of(runId)?.isMissed === true ? `run ${runId} runs, though it was missed` : undefined
+    }
+    if (event.type !== 'deed' || event.deed.by !== 'agent' || event.deed.verb !== 'finishRun') return undefined
+    for (const { id } of event.deed.runs) {
+      const isLeftOut = database.runs.get(id)?.status === 'missed'
+      if (isLeftOut && plans.of(id)?.isMissed === false) return `run ${id} is left out, though it was not missed`
     }
     return undefined
   }
@@ -446,8 +479,17 @@ function timeGoesOn({ time, database }: World): Check {
   return () => {
     events = time.nowMs === atMs ? events + 1 : 0
     atMs = time.nowMs
-    return events > 1_000 + 200 * database.jobs.size ? `${events} things have happened at this one` : undefined
+    return events > mostAtOneMoment(database) ? `${events} things have happened at this one` : undefined
   }
+}
+
+/** A job that makes up for what it missed may do that all at one moment, if its steps take no time. */
+function mostAtOneMoment({ jobs }: MemoryDatabase): number {
+  let most = 1_000
+  for (const { job } of jobs.values()) {
+    most += 200 + (job.catchUp?.type === 'all' ? (100 * job.catchUp.spanMs) / 60_000 : 0)
+  }
+  return most
 }
 
 type NewClaim = { readonly run: RunRow; readonly row: JobRow }

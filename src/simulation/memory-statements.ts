@@ -1,4 +1,5 @@
 import { Effect } from 'effect'
+import { nextRunAfter } from '../domain/catch-up.ts'
 import type { AttemptResult, Claim, Instant, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
 import { AttemptGone, ClaimLost, StepGone } from '../store/store.ts'
 import type { AgentRow, AttemptRow, JobRow, MemoryDatabase, RunRow } from './memory-database.ts'
@@ -61,12 +62,13 @@ export function claimDue(
     else othersRun = true
   }
   due.sort((a, b) => (a.nextRun ?? 0) - (b.nextRun ?? 0) || a.job.id - b.job.id)
-  const runs = due.slice(0, slots).map((row) => openRun(database, pid, row))
+  const dead = deadAgents(database, pid, earlier)
+  const runs = due.slice(0, slots).map((row) => openRun(database, pid, row, isAttended(database, row, dead)))
   return {
     runs,
     nextDueInMs: nextDue === Number.POSITIVE_INFINITY ? undefined : nextDue - now,
     heldBack: due.length > runs.length,
-    orphans: deadAgents(database, pid, earlier).length > 0,
+    orphans: dead.length > 0,
     othersRun: othersRun || due.length > runs.length,
   }
 }
@@ -166,8 +168,8 @@ export function rescueAgent(database: MemoryDatabase, dead: number): readonly Re
     // What is later than the claim was set by somebody since.
     const isSet = row.nextRun !== undefined && row.lastRun !== undefined && row.nextRun > row.lastRun
     if (!isSet) {
-      const after = Math.max(database.now(), row.nextRun ?? 0)
-      row.nextRun = row.enabled ? database.computedNextRun(row, after) : undefined
+      const ended = { job: row.job, dueAt: row.nextRun ?? database.now() }
+      row.nextRun = row.enabled ? nextRunAfter(ended, database.now()) : undefined
     }
     rescues.push({ jobId: row.job.id, jobName: row.job.name, runId })
   }
@@ -175,15 +177,29 @@ export function rescueAgent(database: MemoryDatabase, dead: number): readonly Re
   return rescues
 }
 
-function openRun(database: MemoryDatabase, pid: number, job: JobRow): Run {
+/** Whether an agent that is up, and that the job's host allows, was signed on when the job was due, or that is just now. */
+function isAttended(database: MemoryDatabase, { host, nextRun = 0 }: JobRow, dead: readonly number[]): boolean {
+  if (nextRun > database.now() - 60_000) return true
+  for (const agent of database.agents.values()) {
+    const fits = host === '' || host === agent.host
+    if (fits && agent.loginAt <= nextRun && !dead.includes(agent.pid)) return true
+  }
+  return false
+}
+
+function openRun(database: MemoryDatabase, pid: number, job: JobRow, attended: boolean): Run {
   const now = database.now()
   const id = database.nextId('run')
   const row: RunRow = { id, jobId: job.job.id, startedAt: now, status: 'running', durationMs: undefined, attempts: [] }
   database.runs.set(id, row)
   database.liveRuns.add(row)
+  const { lastRun } = job
   job.claimedBy = pid
   job.lastRun = now
-  return { id, job: job.job, dueAt: job.nextRun ?? now }
+  return {
+    ...{ id, job: job.job, dueAt: job.nextRun ?? now, claimedAt: now, attended },
+    ...(lastRun === undefined ? {} : { lastRun }),
+  }
 }
 
 function closeRun(database: MemoryDatabase, run: RunRow, end: RunEnd): void {
@@ -211,6 +227,7 @@ function attemptStatus(step: Step, { outcome }: AttemptResult, retried: boolean)
   if (outcome === 'succeeded') return 'succeeded'
   if (outcome === 'aborted') return 'aborted'
   if (outcome === 'refused') return 'failed'
+  if (outcome === 'missed') return 'ignored'
   if (retried) return 'ignored'
   return step.onError === 'fail' ? 'failed' : step.onError === 'succeed' ? 'succeeded' : 'ignored'
 }

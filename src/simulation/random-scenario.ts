@@ -1,4 +1,4 @@
-import type { OnError } from '../domain/job.ts'
+import type { CatchUp, OnError } from '../domain/job.ts'
 import type { AnswerToLose } from './agent-in-world.ts'
 import { SeededRandom } from './random.ts'
 import type { AgentInScenario, Happening, Scenario } from './scenario.ts'
@@ -7,13 +7,18 @@ import type { JobInStory, StepInStory } from './world.ts'
 /** A scenario that a seed decides: some jobs and agents, people who meddle, and things that go wrong. */
 export function randomScenario(seed: string | number): Scenario {
   const random = new SeededRandom(`scenario ${seed}`)
+  const catchUps = new SeededRandom(`catch-up ${seed}`)
   const start = random.oneOf(starts)
   const startMs = Date.parse(`${start}Z`)
   const busyS = random.between(5, random.oneOf([10, 30, 120])) * 60
   const at = (second: number) => new Date(startMs + Math.round(second * 1_000)).toISOString().slice(0, -1)
   // Long steps, agents that are full, and few that stay to help.
   const isPressed = random.chance(0.3)
-  const jobs = some(random, 1, 5, (index) => ({ name: `job${index + 1}`, ...randomJob(random, isPressed) }))
+  const jobs = some(random, 1, 5, (index) => ({
+    name: `job${index + 1}`,
+    ...randomJob(random, isPressed),
+    ...randomCatchUp(catchUps),
+  }))
   const agents = randomAgents(random, at, busyS, isPressed)
   // Only an agent that is there from the start can have something happen to it at any time.
   const names = agents.filter(({ at }) => at === undefined).map(({ host, options }) => options?.name ?? host)
@@ -30,6 +35,7 @@ export function randomScenario(seed: string | number): Scenario {
     agents,
     happenings: [
       ...troubles.flat(),
+      ...(catchUps.chance(0.25) ? outage(catchUps, names, at, busyS) : []),
       ...(isPressed && names.length > 1 ? [lastCrash(random, names, at, busyS)] : []),
     ].sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)),
   }
@@ -55,6 +61,22 @@ function randomJob(random: SeededRandom, isPressed = false): JobInStory {
     ...(random.chance(0.15) ? { host: random.oneOf(hosts) } : {}),
     ...(random.chance(0.2) ? { timeZone: 'Europe/Berlin' } : {}),
   }
+}
+
+function randomCatchUp(random: SeededRandom): { readonly catchUp?: CatchUp } {
+  if (random.chance(0.5)) return {}
+  const spanMs = random.oneOf([5, 10, 30]) * 60_000
+  return { catchUp: random.oneOf<CatchUp>([{ type: 'none' }, { type: 'all', spanMs }]) }
+}
+
+/** No agent is up for a while. */
+function outage(random: SeededRandom, agents: readonly string[], at: Moment, busyS: number): readonly Happening[] {
+  const second = random.between(0, busyS)
+  const later = Math.min(busyS, second + random.oneOf([90, 300, 900]) * (0.5 + random.next() / 2))
+  return agents.flatMap((agent): readonly Happening[] => [
+    { at: at(second), type: 'crash', agent },
+    { at: at(later), type: 'restart', agent },
+  ])
 }
 
 function randomSchedule(random: SeededRandom): NonNullable<JobInStory['schedules']>[number] {

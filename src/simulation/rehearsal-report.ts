@@ -1,8 +1,9 @@
-import type { Instant, Job } from '../domain/job.ts'
-import { nextOccurrence, nextRun } from '../domain/next-run.ts'
-import type { Rehearsal, RehearsedJob, RehearsedRun, Span } from './rehearsal.ts'
+import type { Instant } from '../domain/job.ts'
+import { nextRun } from '../domain/next-run.ts'
+import { lateMs, type Rehearsal, type RehearsedJob, type RehearsedRun, type Span } from './rehearsal.ts'
 import { type ClockChange, ClockChanges, zoneNameOf } from './rehearsal-clock-changes.ts'
 import { RehearsedLoad } from './rehearsal-load.ts'
+import { type Remark, remarksOn } from './rehearsal-remarks.ts'
 
 /** What a rehearsal has shown. */
 export type RehearsalReport = {
@@ -29,7 +30,7 @@ type RunCounts = {
 
 /** Due times that came to nothing. */
 export type MissedCounts = {
-  /** No agent was up; the job runs once when one is again. */
+  /** No agent was up, and the job's catch-up did not make up for it by a run of its own. */
   outage: number
   /** The job's run before was not over. */
   overrun: number
@@ -42,6 +43,8 @@ export type JobReport = RunCounts & {
   readonly name: string
   readonly timeZone: string
   readonly missed: MissedCounts
+  /** Runs that were due in an outage, and ran after it. */
+  caughtUp: number
   /** The due time of the run that was latest. */
   worstDueAt: Instant | undefined
   firstDueAt: Instant | undefined
@@ -58,22 +61,6 @@ export type PileUp = Span & {
   /** Who waited: the first few. */
   readonly jobIds: readonly number[]
 }
-
-/** What somebody should know before they trust the plan. */
-type Remark = { readonly kind: RemarkKind; readonly jobId?: number; readonly text: string }
-
-type RemarkKind =
-  | 'refused'
-  | 'neverRuns'
-  | 'notInTime'
-  | 'noSchedule'
-  | 'noSteps'
-  | 'noAgent'
-  | 'everySecondMinute'
-  | 'overdue'
-
-/** Runs that start sooner after their due time are in time. */
-export const lateMs = 1_000
 
 /** Gathers the runs of a rehearsal, in the order of their starts, into a report. */
 export class RehearsalReporter {
@@ -103,7 +90,14 @@ export class RehearsalReporter {
     const { report, last } = job
     const latenessMs = run.startedAt - run.dueAt
     this.#countMissed(job, last, run.dueAt)
+    if (run.end === 'missed') {
+      report.missed.outage++
+      this.#load.mark(job.rehearsed.job.id, { from: run.dueAt, to: run.dueAt }, 'missed')
+      job.last = run
+      return
+    }
     if (count(report, run, latenessMs)) report.worstDueAt = run.dueAt
+    if (this.#outageAt(run.dueAt) !== undefined) report.caughtUp++
     report.firstDueAt ??= run.dueAt
     report.lastDueAt = run.dueAt
     report.busyMs += (run.endedAt ?? this.#rehearsal.to) - run.startedAt
@@ -201,6 +195,7 @@ function noReport(id: number, name: string, timeZone: string): JobReport {
     late: 0,
     worstLatenessMs: 0,
     missed: { outage: 0, overrun: 0, waiting: 0 },
+    caughtUp: 0,
     worstDueAt: undefined,
     firstDueAt: undefined,
     lastDueAt: undefined,
@@ -254,45 +249,4 @@ function mostAtOnce(waits: readonly Wait[]): number {
     most = Math.max(most, waiting)
   }
   return most
-}
-
-function remarksOn({ job, host, nextRun: first }: RehearsedJob, { from, to, hosts }: Rehearsal): Remark[] {
-  const remarks: Remark[] = []
-  const remark = (kind: RemarkKind, text: string) => remarks.push({ kind, jobId: job.id, text })
-  const name = `job "${job.name}"`
-  if (job.problem !== undefined) remark('refused', `${name} fails at each run. ${job.problem}`)
-  for (const step of job.steps) {
-    if (step.problem !== undefined) remark('refused', `${name} fails at step "${step.name}". ${step.problem}`)
-  }
-  if (job.steps.length === 0) remark('noSteps', `${name} has no enabled step, so its runs do nothing`)
-  if (host !== '' && !hosts.includes(host)) {
-    remark('noAgent', `${name} asks for host "${host}", where no agent is rehearsed, so it never runs`)
-  }
-  if (first === undefined && job.schedules.length === 0) {
-    remark('noSchedule', `${name} has no enabled schedule, so it never runs by itself`)
-  }
-  for (const schedule of job.schedules) remarks.push(...remarksOnSchedule(job, schedule, { from, to }))
-  if (first !== undefined && first < from - lateMs) {
-    remark('overdue', `${name} was due before the rehearsal begins, so it runs at once`)
-  }
-  return remarks
-}
-
-function remarksOnSchedule(job: Job, schedule: Job['schedules'][number], { from, to }: Span): Remark[] {
-  const owner = `schedule "${schedule.name}" of job "${job.name}"`
-  const next = nextOccurrence(schedule, from - 60_000, job.timeZone)
-  const { minutes, hours, weekdays, monthDays, months, lastDay } = schedule
-  if (next === undefined) {
-    return [{ kind: 'neverRuns', jobId: job.id, text: `${owner} never comes: nothing it selects lies ahead` }]
-  }
-  if (next > to) {
-    const date = new Date(next).toISOString().slice(0, 16)
-    return [{ kind: 'notInTime', jobId: job.id, text: `${owner} comes after the rehearsal only, first on ${date}Z` }]
-  }
-  if (minutes.length + hours.length + weekdays.length + monthDays.length + months.length === 0 && !lastDay) {
-    return [
-      { kind: 'everySecondMinute', jobId: job.id, text: `${owner} selects nothing, so it comes every second minute` },
-    ]
-  }
-  return []
 }

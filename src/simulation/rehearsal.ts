@@ -1,5 +1,5 @@
-import type { AttemptResult, Instant, Job, RunEnd, Step } from '../domain/job.ts'
-import { nextRun } from '../domain/next-run.ts'
+import { missedReason, nextRunAfter } from '../domain/catch-up.ts'
+import type { AttemptResult, Instant, Job, Run, RunEnd, Step } from '../domain/job.ts'
 import { backoffMs, isRetried, runEndAfter } from '../domain/run.ts'
 import { Heap, isBefore } from './rehearsal-heap.ts'
 import { StartOrder } from './rehearsal-start-order.ts'
@@ -46,6 +46,9 @@ export type RehearsedRun = {
   readonly end: RunEnd | undefined
 }
 
+/** Runs that start sooner after their due time are in time. */
+export const lateMs = 1_000
+
 /** The settings of rehearsed agents that have no flag: the daemon's defaults. */
 export const agentDefaults = { pollMs: 5_000, idleLookMs: 30_000, reconnectMsMax: 30_000, drainMs: 60_000 } as const
 
@@ -65,6 +68,7 @@ export function rehearse(rehearsal: Rehearsal, told: (run: RehearsedRun) => void
 /** One agent, from its start until it has stopped. */
 type ModelAgent = {
   readonly host: string
+  readonly startedAt: Instant
   readonly runs: Set<ModelRun>
   isStopping: boolean
   /** What a timer for a look must know to count: a later look replaces it. */
@@ -75,6 +79,9 @@ type ModelRun = {
   readonly due: Due
   readonly agent: ModelAgent
   readonly record: { -readonly [Key in keyof RehearsedRun]: RehearsedRun[Key] }
+  /** When its job was claimed before. */
+  readonly lastRun: Instant | undefined
+  readonly isMissed: boolean
   stepIndex: number
   attemptNumber: number
   /** How the attempt will have ended when the timer elapses; undefined while the next one is waited for. */
@@ -94,7 +101,7 @@ type Timer = {
 type TimerType = 'step' | 'look' | 'drained' | 'agentsStop' | 'agentsStart'
 
 /** Of jobs that are due at the same moment, the one with the lower id is claimed first. */
-type Due = { at: Instant; readonly order: number; readonly rehearsed: RehearsedJob }
+type Due = { at: Instant; lastRun: Instant | undefined; readonly order: number; readonly rehearsed: RehearsedJob }
 
 class Model {
   readonly #rehearsal: Rehearsal
@@ -103,6 +110,8 @@ class Model {
   /** The unclaimed jobs that have a next run, by the host that they ask for. */
   readonly #due = new Map<string, Heap<Due>>()
   #agents: ModelAgent[] = []
+  /** Also those that were asked to stop, as long as they have runs. */
+  readonly #signedOn = new Set<ModelAgent>()
   #now: Instant
   #sequence = 0
   #running = 0
@@ -112,7 +121,7 @@ class Model {
     this.#order = new StartOrder(told)
     this.#now = rehearsal.from
     for (const rehearsed of rehearsal.jobs) {
-      this.#setDue({ at: 0, order: rehearsed.job.id, rehearsed }, rehearsed.nextRun)
+      this.#setDue({ at: 0, lastRun: undefined, order: rehearsed.job.id, rehearsed }, rehearsed.nextRun)
     }
   }
 
@@ -140,16 +149,26 @@ class Model {
   }
 
   #startAgents(): void {
-    this.#agents = this.#rehearsal.hosts.map((host) => ({ host, runs: new Set(), isStopping: false, looks: 0 }))
-    for (const agent of this.#agents) this.#look(agent)
+    const startedAt = this.#now
+    const started = { startedAt, isStopping: false, looks: 0 }
+    this.#agents = this.#rehearsal.hosts.map((host) => ({ ...started, host, runs: new Set() }))
+    for (const agent of this.#agents) {
+      this.#signedOn.add(agent)
+      this.#look(agent)
+    }
   }
 
   #stopAgents(): void {
     for (const agent of this.#agents) {
       agent.isStopping = true
+      this.#signOffIdle(agent)
       agent.looks++
       this.#wait(this.#now + agentDefaults.drainMs, 'drained', undefined, agent)
     }
+  }
+
+  #signOffIdle(agent: ModelAgent): void {
+    if (agent.isStopping && agent.runs.size === 0) this.#signedOn.delete(agent)
   }
 
   /** Claims what is due, and waits for what is due next. A full agent looks again when one of its runs has ended. */
@@ -181,7 +200,9 @@ class Model {
         this.#wait(this.#now + waitMs, 'look', undefined, agent, agent.looks)
       }
     }
-    if (atOnce !== undefined) for (const run of atOnce) this.#finish(run, endWithoutAttempts(run))
+    if (atOnce === undefined) return
+    for (const run of atOnce) this.#end(run, endWithoutAttempts(run))
+    this.#look(agent)
   }
 
   #earliest({ host }: ModelAgent): Heap<Due> | undefined {
@@ -200,18 +221,32 @@ class Model {
       endedAt: undefined,
       end: undefined,
     }
-    const run: ModelRun = { due, agent, record, stepIndex: 0, attemptNumber: 1, result: undefined }
+    const { lastRun } = due
+    const isMissed = due.rehearsed.job.catchUp !== undefined && missedReason(this.#asRun(due)) !== undefined
+    due.lastRun = this.#now
+    const run: ModelRun = { due, agent, record, lastRun, isMissed, stepIndex: 0, attemptNumber: 1, result: undefined }
     agent.runs.add(run)
     this.#running++
     this.#order.started(record)
     return run
   }
 
+  #asRun({ at: dueAt, lastRun, order, rehearsed: { job, host } }: Due): Run {
+    let attended = false
+    for (const agent of this.#signedOn) {
+      attended ||= agent.startedAt <= dueAt && (host === '' || host === agent.host)
+    }
+    return {
+      ...{ id: order, job, dueAt, claimedAt: this.#now, attended },
+      ...(lastRun === undefined ? {} : { lastRun }),
+    }
+  }
+
   /** Begins an attempt; false if the run has none to make, and so is over. */
   #begin(run: ModelRun): boolean {
     const { job } = run.due.rehearsed
     const step = job.steps[run.stepIndex]
-    if (step === undefined || isRefused(job, step)) return false
+    if (step === undefined || run.isMissed || isRefused(job, step)) return false
     const { takesMs, fails } = this.#rehearsal.behaviourOf(step, run.record.dueAt, run.attemptNumber)
     const timesOut = step.timeoutMs !== undefined && takesMs > step.timeoutMs
     run.result = timesOut ? timedOut : fails ? failed : succeeded
@@ -239,17 +274,22 @@ class Model {
     else if (!this.#begin(run)) this.#finish(run, endWithoutAttempts(run))
   }
 
-  /** Ends a run and frees its job; its agent then looks for what may use the slot. */
+  /** Ends a run; its agent then looks for what may use the slot. */
   #finish(run: ModelRun, end: RunEnd): void {
+    this.#end(run, end)
+    this.#look(run.agent)
+  }
+
+  #end(run: ModelRun, end: RunEnd): void {
     const { record, due, agent } = run
-    const { schedules, timeZone } = due.rehearsed.job
+    const { job } = due.rehearsed
     record.endedAt = this.#now
     record.end = end
-    this.#setDue(due, nextRun(schedules, Math.max(this.#now, record.dueAt), timeZone))
+    this.#setDue(due, nextRunAfter({ job, dueAt: record.dueAt, lastRun: run.lastRun }, this.#now))
     agent.runs.delete(run)
+    this.#signOffIdle(agent)
     this.#running--
     this.#order.ended()
-    this.#look(agent)
   }
 
   #setDue(due: Due, at: Instant | undefined): void {
@@ -271,9 +311,10 @@ function isRefused(job: Job, step: Step): boolean {
   return step.problem !== undefined || job.problem !== undefined
 }
 
-/** How a run ends that has no attempt left to make: at a refused step, or after its last step. */
-function endWithoutAttempts({ due, stepIndex }: ModelRun): RunEnd {
+/** How a run ends that has no attempt left to make: at a refused step, missed, or after its last step. */
+function endWithoutAttempts({ due, isMissed, stepIndex }: ModelRun): RunEnd {
   const { job } = due.rehearsed
+  if (isMissed && job.problem === undefined && job.steps[stepIndex]?.problem === undefined) return 'missed'
   return job.problem !== undefined || job.steps[stepIndex] !== undefined ? 'failed' : 'succeeded'
 }
 

@@ -95,5 +95,6 @@ function stepLines({ from, to, snapshot }: Extract<Transition, { machine: 'step'
 function outcomeText({ outcome, output }: AttemptResult): string {
   if (outcome === 'timedOut') return 'failed: timed out'
   if (outcome === 'refused') return `refused: ${output}`
+  if (outcome === 'missed') return `missed: ${output}`
   return outcome
 }

@@ -1,5 +1,5 @@
 import { Context } from 'effect'
-import type { Job, OnError, Step, StepKind } from '../domain/job.ts'
+import type { CatchUp, Job, OnError, Step, StepKind } from '../domain/job.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import { defaultBackoff } from '../domain/settings.ts'
 import { Executors } from '../executors/executors.ts'
@@ -29,6 +29,8 @@ export type JobInStory = {
   readonly steps?: readonly StepInStory[]
   readonly host?: string
   readonly timeZone?: string
+  /** What is done about occurrences that were missed; `once` where it is left out. */
+  readonly catchUp?: CatchUp
 }
 
 export type StepInStory = Partial<Omit<Step, 'id' | 'target' | 'code'>> & {
@@ -338,11 +340,12 @@ export class World {
   }
 
   #define(id: number, name: string, story: JobInStory, before: readonly Step[]): Job {
-    const { steps = [{ name: 'step' }], schedules = [], timeZone = 'UTC' } = story
+    const { steps = [{ name: 'step' }], schedules = [], timeZone = 'UTC', catchUp } = story
     return {
       id,
       name,
       timeZone,
+      ...(catchUp === undefined ? {} : { catchUp }),
       steps: steps.map((step) => this.#defineStep(step, before)),
       schedules: schedules.map((schedule, index) => ({
         id: this.database.nextId('schedule'),

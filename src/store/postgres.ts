@@ -1,6 +1,6 @@
 import { Clock, type Context, Effect, Exit } from 'effect'
+import { nextRunAfter } from '../domain/catch-up.ts'
 import type { AttemptResult, Instant, Job, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
-import { nextRun } from '../domain/next-run.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { answerAt, Busy, batched, isServerError, ServerError } from './batched.ts'
 import { attemptLetter, type JobDefinition, jobOf, runLetters } from './rows.ts'
@@ -94,9 +94,10 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
   /** Each job by itself, so that one that cannot be rescued does not keep the others. */
   const rescueJobs = Effect.fnUntraced(function* (orphans: readonly OrphanRow[]) {
     const rescues: Rescue[] = []
-    for (const { agent, job, time_zone, after } of orphans) {
+    for (const { agent, job, time_zone, now, due } of orphans) {
       if (job === null) continue
-      const rescue = yield* rescueJob(agent, jobOf(job, time_zone), after).pipe(
+      const ended = { job: jobOf(job, time_zone), dueAt: Number(due ?? now) }
+      const rescue = yield* rescueJob(agent, ended, now).pipe(
         Effect.catchTag('ServerError', ({ message }) =>
           Effect.as(trouble(`job "${job.jobname}" of an agent that is gone cannot be freed: ${message}`), undefined),
         ),
@@ -106,8 +107,9 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
     return rescues
   })
 
-  const rescueJob = Effect.fnUntraced(function* (agent: number, job: Job, after: Instant) {
-    const next = nextRun(job.schedules, after, job.timeZone) ?? null
+  const rescueJob = Effect.fnUntraced(function* (agent: number, ended: { job: Job; dueAt: Instant }, now: Instant) {
+    const { job } = ended
+    const next = nextRunAfter(ended, now) ?? null
     const rescue = (never: string | null) =>
       query<{ freed: boolean; run: number | null }>(sql.rescueJob, [job.id, agent, next, never])
     const [row] = yield* neverOrInfinity(rescue)
@@ -121,7 +123,10 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
       clockOffsetMs = row.now - (yield* monotonicMs)
       return {
         runs: row.runs.map(
-          ({ run, due, job }): Run => ({ id: run, job: jobOf(job, row.time_zone), dueAt: Number(due) }),
+          ({ run, due, claimed, last, attended, job }): Run => ({
+            ...{ id: run, job: jobOf(job, row.time_zone), dueAt: Number(due), claimedAt: claimed, attended },
+            ...(last === null ? {} : { lastRun: Number(last) }),
+          }),
         ),
         nextDueInMs: row.next_due === null ? undefined : Number(row.next_due) - row.now,
         heldBack: row.held_back,
@@ -280,7 +285,14 @@ const lockStates: ReadonlySet<string> = new Set(['55P03', '40P01', '40001'])
 const busyTimesQuiet = 25
 
 type ClaimRow = {
-  readonly runs: readonly { readonly run: number; readonly due: number | string; readonly job: JobDefinition }[]
+  readonly runs: readonly {
+    readonly run: number
+    readonly due: number | string
+    readonly claimed: number
+    readonly last: number | string | null
+    readonly attended: boolean
+    readonly job: JobDefinition
+  }[]
   readonly next_due: number | null
   readonly held_back: boolean
   readonly orphans: boolean
@@ -294,7 +306,8 @@ type OrphanRow = {
   readonly run: number | null
   readonly job: JobDefinition | null
   readonly time_zone: string
-  readonly after: number
+  readonly now: number
+  readonly due: number | string | null
 }
 
 const monotonicMs = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)

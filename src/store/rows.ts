@@ -53,6 +53,7 @@ export function jobOf(row: JobDefinition, sessionTimeZone: string): Job {
     steps: row.steps.map(stepOf),
     schedules: row.schedules.map((schedule, index) => scheduleOf(schedule, comments[index]?.settings.timeZone)),
     timeZone: comment.settings.timeZone ?? sessionTimeZone,
+    ...(comment.settings.catchUp === undefined ? {} : { catchUp: comment.settings.catchUp }),
     ...(problem === undefined ? {} : { problem }),
   }
 }
@@ -63,6 +64,7 @@ export const runLetters: Readonly<Record<RunEnd, string>> = {
   failed: 'f',
   aborted: 'd',
   incomplete: 'i',
+  missed: 'i',
 }
 
 /** The letter of an attempt's end in `pga_jobsteplog`: a failure gets that of the step's on-error policy. */
@@ -74,6 +76,8 @@ export function attemptLetter({ onError }: Step, { outcome }: AttemptResult, ret
       return 'd'
     case 'refused':
       return 'f'
+    case 'missed':
+      return 'i'
     case 'failed':
     case 'timedOut':
       return retried ? 'i' : { fail: 'f', succeed: 's', ignore: 'i' }[onError]

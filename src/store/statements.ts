@@ -42,22 +42,33 @@ const deadAgents = `
     SELECT FROM pg_catalog.pg_stat_activity
     WHERE pid = jagpid AND datname = current_database() AND coalesce(backend_start <= jaglogintime, true)))`
 
+/**
+ * Whether an agent was up when a job `j`, which may be that agent's, was due. Only an agent that is up now counts, and
+ * only since it signed on. What is in time need not be asked about.
+ */
+const attended = `(
+  j.jobnextrun > now() - interval '1 minute'
+  OR EXISTS (SELECT FROM pgagent.pga_jobagent AS up
+    WHERE up.jaglogintime <= j.jobnextrun AND j.jobhostagent IN ('', up.jagstation)
+      AND up.jagpid NOT IN (${deadAgents})))`
+
 /** $1 own pid, $2 keys of earlier sessions, $3 host, $4 slots. */
 export const claimDue = `
   WITH due AS MATERIALIZED (
-    SELECT jobid, jobnextrun FROM pgagent.pga_job
+    SELECT jobid, jobnextrun, joblastrun FROM pgagent.pga_job
     WHERE jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobhostagent IN ('', $3)
     ORDER BY jobnextrun, jobid LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
   ), claimed AS (
     UPDATE pgagent.pga_job AS job SET jobagentid = $1, joblastrun = now() FROM due WHERE job.jobid = due.jobid
-    RETURNING job.jobid, jobname, jobdesc, due.jobnextrun
+    RETURNING job.jobid, jobname, jobdesc, jobhostagent, due.jobnextrun, due.joblastrun
   ), opened AS (
     INSERT INTO pgagent.pga_joblog (jlgjobid) SELECT jobid FROM claimed ORDER BY jobnextrun, jobid
     RETURNING jlgid, jlgjobid
   )
   SELECT
     (SELECT coalesce(json_agg(json_build_object(
-        'run', jlgid, 'due', ${epochMs('j.jobnextrun')}, 'job', ${definition}) ORDER BY jlgid), '[]')
+        'run', jlgid, 'due', ${epochMs('j.jobnextrun')}, 'claimed', ${epochMs('now()')}, 'last', ${epochMs('j.joblastrun')},
+        'attended', ${attended}, 'job', ${definition}) ORDER BY jlgid), '[]')
       FROM claimed AS j JOIN opened ON jlgjobid = j.jobid) AS runs,
     (SELECT ${epochMs('min(jobnextrun)')} FROM pgagent.pga_job
       WHERE jobenabled AND jobagentid IS NULL AND jobnextrun > now()) AS next_due,
@@ -191,12 +202,12 @@ export const findKey = `SELECT ${agentKey} AS key FROM pgagent.pga_jobagent WHER
 
 /**
  * $1 own pid, $2 keys of earlier sessions. A row for each job that a dead agent holds, and one for each that holds
- * none. `after` is where to seek the job's next run: after the run that was cut off, should clocks have been set back.
+ * none. `due` is the due time of the run that was cut off, unless somebody has set the next run since.
  */
 export const findOrphans = `
   SELECT jagpid AS agent, CASE WHEN j.jobid IS NOT NULL THEN ${definition} END AS job,
     (SELECT max(jlgid) FROM pgagent.pga_joblog WHERE jlgjobid = j.jobid AND jlgstatus = 'r') AS run,
-    current_setting('TimeZone') AS time_zone, ${epochMs('greatest(now(), j.jobnextrun)')} AS after
+    current_setting('TimeZone') AS time_zone, ${epochMs('now()')} AS now, ${epochMs('j.jobnextrun')} AS due
   FROM (${deadAgents}) AS dead LEFT JOIN pgagent.pga_job AS j ON jobagentid = jagpid
   ORDER BY jagpid, j.jobid`
 

@@ -36,6 +36,8 @@ const ignored: Step = { ...step, id: 2, onError: 'ignore', attemptsMax: 1 }
 const run: Run = {
   id: 1,
   dueAt: 0,
+  claimedAt: 0,
+  attended: true,
   job: { id: 1, name: 'job', steps: [step, ignored], schedules: [], timeZone: 'UTC' },
 }
 

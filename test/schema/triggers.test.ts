@@ -133,6 +133,105 @@ describe('a time zone in a comment', () => {
   })
 })
 
+describe('another time zone in the comment of a job', () => {
+  /** A job of every noon, whose next run is in the given state. */
+  const noonJob = async (comment: string, state = '') => {
+    const job = await addJob(comment)
+    await addSchedule(job, '2050-05-05 00:00', 'noon')
+    await client.query('UPDATE pgagent.pga_schedule SET jschours[13] = true, jscminutes[1] = true')
+    if (state === 'runs') await claim(job, "'2020-05-05 12:00'")
+    if (state === 'runs, and once more after that') await claim(job, "joblastrun + interval '1 minute'")
+    if (state === 'run now') await client.query("UPDATE pgagent.pga_job SET jobnextrun = '2020-05-05 10:00'")
+    if (state === 'set by hand') await client.query("UPDATE pgagent.pga_job SET jobnextrun = '2050-05-05 10:00'")
+    return job
+  }
+
+  test.each([
+    ['moves the next run at once', '', '', '@timezone Asia/Tokyo', '2050-05-05 03:00'],
+    ['moves it back when it is taken out', '', '@timezone Asia/Tokyo', 'Noon', '2050-05-05 12:00'],
+    [
+      'moves it from one that was not understood',
+      '',
+      '@timezone Asia/Tokio',
+      '@timezone Asia/Tokyo',
+      '2050-05-05 03:00',
+    ],
+    ['moves it while the job runs', 'runs', '', '@timezone Asia/Tokyo', '2050-05-05 03:00'],
+    ['leaves one that somebody set', 'set by hand', '', '@timezone Asia/Tokyo', '2050-05-05 10:00'],
+    ['leaves a run-now', 'run now', '', '@timezone Asia/Tokyo', '2020-05-05 10:00'],
+    ['leaves a run-now during a run', 'runs, and once more after that', '', '@timezone Asia/Tokyo', '2020-05-05 12:31'],
+    [
+      'and nothing else moves it',
+      'run now',
+      '@timezone Asia/Tokyo',
+      '@timezone Asia/Tokyo\nBy Ann',
+      '2020-05-05 10:00',
+    ],
+    ['nor does another catch-up while it runs', 'runs', '', '@catchup all 6h', '2020-05-05 12:00'],
+  ])('%s', async (_, state, before, after, expected) => {
+    const job = await noonJob(before, state)
+    const warnings: string[] = []
+    const listen = ({ message }: { message?: string | undefined }) => warnings.push(message ?? '')
+    client.on('notice', listen)
+    await client.query('UPDATE pgagent.pga_job SET jobdesc = $1', [after])
+    client.off('notice', listen)
+    expect(await nextRun(job)).toBe(expected)
+    expect(warnings).toEqual([])
+  })
+
+  test('gives way to a next run that is set in the same statement', async () => {
+    const job = await noonJob('')
+    await client.query("UPDATE pgagent.pga_job SET jobdesc = '@timezone Asia/Tokyo', jobnextrun = '2050-01-01 00:00'")
+    expect(await nextRun(job)).toBe('2050-01-01 00:00')
+  })
+})
+
+describe('a job that an agent of another kind releases, by taking its next run away', () => {
+  test.each([
+    ['', '1 hour', 1],
+    ['@catchup none', '1 hour', 1],
+    ['@catchup once', '5 hours', 1],
+    ['@catchup all 6h', '5 hours', -4],
+    ['@catchup all 2h', '5 hours', -1],
+    ['@catchup all 1h60m', '5 hours', -1],
+    ['@catchup all', '5 hours', 1],
+    ['@catchup all 367d', '5 hours', 1],
+    ['@catchup all 9999999999999999999999h', '5 hours', 1],
+    [`@catchup all ${'9'.repeat(15)}d`, '5 hours', 1],
+  ])('goes on as its comment says: %s', async (comment, ago, hours) => {
+    const job = await addJob(comment)
+    await addSchedule(job, '2020-01-01', 'hourly')
+    await client.query('UPDATE pgagent.pga_schedule SET jscminutes[1] = true')
+    await claim(job, `date_trunc('hour', now()) - interval '${ago}'`)
+
+    await client.query('UPDATE pgagent.pga_job SET jobagentid = NULL, jobnextrun = NULL')
+
+    const { rows } = await client.query(
+      "SELECT (extract(epoch FROM jobnextrun - date_trunc('hour', now())) / 3600)::float8 AS hours FROM pgagent.pga_job",
+    )
+    expect(rows).toEqual([{ hours }])
+  })
+
+  test('begins anew where somebody edits its schedules meanwhile', async () => {
+    const job = await addJob('@catchup all 6h')
+    await addSchedule(job, '2020-01-01', 'hourly')
+    await claim(job, "date_trunc('hour', now()) - interval '5 hours'")
+    await client.query('UPDATE pgagent.pga_schedule SET jscminutes[1] = true')
+    const { rows } = await client.query('SELECT jobnextrun > now() AS later FROM pgagent.pga_job')
+    expect(rows).toEqual([{ later: true }])
+  })
+})
+
+/** Lets an agent of another kind run a job. */
+async function claim(job: number, due: string): Promise<void> {
+  await client.query("INSERT INTO pgagent.pga_jobagent VALUES (1, now(), 'other') ON CONFLICT DO NOTHING")
+  await client.query(`UPDATE pgagent.pga_job SET jobagentid = 1, joblastrun = '2020-05-05 12:30' WHERE jobid = ${job}`)
+  await client.query(`UPDATE pgagent.pga_job SET jobnextrun = ${due} WHERE jobid = ${job}`)
+  await client.query(
+    `UPDATE pgagent.pga_job SET joblastrun = now() WHERE jobid = ${job} AND jobnextrun > joblastrun + interval '1 day'`,
+  )
+}
+
 describe('what cannot happen is found at once, and nothing raises an error', () => {
   const noon = "jschours[13] = true, jscminutes = array_fill(true, '{1}') || array_fill(false, '{59}')"
   const aYear = Array.from({ length: 365 }, (_, day) => [

@@ -138,7 +138,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'an agent that is full does not look for what others have left',
     caughtBy: 'orphansAreRescued',
-    seed: 61,
+    seed: 27,
     parts: store(({ real }) => ({
       claimDue: (slots) =>
         Effect.map(real.claimDue(slots), (claim) => (slots > 0 ? claim : { ...claim, orphans: false })),
@@ -230,8 +230,41 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: "the next run is sought by the clock of the agent's host",
     caughtBy: 'nextRunsAreSet',
-    seed: 7,
+    seed: 2,
     parts: store(() => ({ now: Clock.currentTimeMillis })),
+  },
+  {
+    mistake: '`all` makes up for missed occurrences by one run',
+    caughtBy: 'nextRunsAreSet',
+    seed: 9,
+    parts: store(({ database, real }) => ({
+      finishRun: (run, end) =>
+        real.finishRun(run, end, nextRun(run.job.schedules, Math.max(database.now(), run.dueAt), run.job.timeZone)),
+    })),
+  },
+  {
+    mistake: '`all` makes up for an occurrence by two runs',
+    caughtBy: 'occurrencesRunOnce',
+    seed: 4,
+    parts: store(({ database, real }) => ({
+      finishRun: (run, end, next) => {
+        const { catchUp, schedules, timeZone } = run.job
+        const before = database.now() - (catchUp?.type === 'all' ? catchUp.spanMs : 0)
+        return real.finishRun(run, end, catchUp?.type === 'all' ? nextRun(schedules, before, timeZone) : next)
+      },
+    })),
+  },
+  {
+    mistake: 'what was missed runs although its job makes up for nothing',
+    caughtBy: 'missedAreNotRun',
+    seed: 51,
+    parts: store(({ real }) => ({ claimDue: attendedAs(true, real.claimDue) })),
+  },
+  {
+    mistake: 'what waited for a slot is taken for missed',
+    caughtBy: 'missedAreNotRun',
+    seed: 1,
+    parts: store(({ real }) => ({ claimDue: attendedAs(false, real.claimDue) })),
   },
   {
     mistake: 'only the first line of an output is logged',
@@ -278,6 +311,12 @@ export const plantedBugs: readonly PlantedBug[] = [
     parts: machines({ job: jobMachine.provide({ actions: { rememberAbort: () => {}, tellStep: () => {} } }) }),
   },
 ]
+
+/** A claim that takes agents to have been up, or not, when its runs were due. */
+function attendedAs(attended: boolean, claimDue: StoreShape['claimDue']): StoreShape['claimDue'] {
+  return (slots) =>
+    Effect.map(claimDue(slots), (claim) => ({ ...claim, runs: claim.runs.map((run) => ({ ...run, attended })) }))
+}
 
 type StoreShape = (typeof Store)['Service']
 

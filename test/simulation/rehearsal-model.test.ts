@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { OnError, Step } from '../../src/domain/job.ts'
+import type { CatchUp, OnError, Step } from '../../src/domain/job.ts'
 import type { Schedule } from '../../src/domain/schedule.ts'
 import { type Rehearsal, type RehearsedJob, type RehearsedRun, rehearse } from '../../src/simulation/rehearsal.ts'
 import { rehearseByMachines } from '../../src/simulation/rehearsal-machines.ts'
@@ -22,7 +22,9 @@ describe('the model of a rehearsal', () => {
       }
       expect(runs).toBeGreaterThan(worlds * 20)
       // Worlds in which little happens would show little.
-      const ends = ['succeeded', 'failed', 'aborted', 'undefined'].flatMap((end) => [end, `${end} late`])
+      const ends = ['succeeded', 'failed', 'aborted', 'undefined']
+        .flatMap((end) => [end, `${end} late`])
+        .concat('missed late')
       expect([...seen].sort()).toEqual(ends.sort())
     },
     30_000 + worlds * 1_000,
@@ -76,6 +78,9 @@ function randomRehearsal(seed: number): Rehearsal {
     ...(below(8) === 0 ? { end: from + 60 * 60_000 } : {}),
   })
   const jobs = Array.from({ length: 1 + below(12) }, (_, index): RehearsedJob => {
+    const catchUp = oneOf<CatchUp | undefined>(
+      ...[undefined, { type: 'none' } as const, { type: 'all', spanMs: oneOf(900_000, 3_600_000) } as const],
+    )
     const first = oneOf(-3_600_000, 0, 60_000, 1_234, 300_000, undefined)
     return {
       job: {
@@ -84,6 +89,7 @@ function randomRehearsal(seed: number): Rehearsal {
         timeZone: 'Europe/Berlin',
         steps: Array.from({ length: oneOf(0, 1, 1, 1, 2, 3) }, randomStep),
         schedules: Array.from({ length: oneOf(0, 1, 1, 1, 2) }, (__, at) => randomSchedule(index * 10 + at)),
+        ...(catchUp === undefined ? {} : { catchUp }),
         ...(below(20) === 0 ? { problem: 'a bad setting' } : {}),
       },
       host: oneOf('', '', '', 'alpha', 'beta'),

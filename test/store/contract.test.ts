@@ -236,6 +236,29 @@ describe.each([
     expect((await run(store.claimDue(1))).orphans).toBe(false)
   })
 
+  story('tells of a claim when it was made, and the one before, and whether an agent was up in time', async (db) => {
+    const id = await db.createJob('job', { dueInMs: -1_000 })
+    const { store } = await db.agent('alpha')
+
+    const [first] = (await run(store.claimDue(1))).runs
+    if (first === undefined) throw new Error('the job was due')
+    await run(store.finishRun(first, 'succeeded', Math.floor(first.dueAt) - 7_200_000))
+    const [late] = (await run(store.claimDue(1))).runs
+    if (late === undefined) throw new Error('the job was due long ago')
+    await run(store.finishRun(late, 'missed', undefined))
+
+    expect(first.lastRun).toBeUndefined()
+    expect(first.claimedAt - first.dueAt).toBeGreaterThanOrEqual(1_000)
+    expect(first.attended).toBe(true)
+    expect(late.lastRun).toBe(first.claimedAt)
+    expect(late.claimedAt).toBeGreaterThanOrEqual(first.claimedAt)
+    expect(late.attended).toBe(false)
+    expect(await db.runs(id)).toEqual([
+      { status: 's', finished: true },
+      { status: 'i', finished: true },
+    ])
+  })
+
   story('leaves the runs of living agents alone', async (db) => {
     const id = await db.createJob('job', { dueInMs: -1_000 })
     const alive = await db.agent('alpha')

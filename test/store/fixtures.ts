@@ -49,7 +49,15 @@ export type StoreFixture = {
 
 export async function memoryDatabase(): Promise<StoreFixture> {
   let database = new MemoryDatabase(Date.now)
-  const letters = { running: 'r', succeeded: 's', failed: 'f', aborted: 'd', incomplete: 'i', ignored: 'i' } as const
+  const letters = {
+    running: 'r',
+    succeeded: 's',
+    failed: 'f',
+    aborted: 'd',
+    incomplete: 'i',
+    missed: 'i',
+    ignored: 'i',
+  } as const
   return {
     createJob: async (name, { dueInMs, host, steps = [{ name: 'step' }], minutes }) => {
       const id = database.nextId('job')

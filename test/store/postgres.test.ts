@@ -128,6 +128,47 @@ describe('the store in PostgreSQL', () => {
     expect(rows).toEqual([{ jobid: jobId, jobagentid: null }])
   })
 
+  test('takes an agent for up when a job was due since it signed on, unless it is gone', async () => {
+    const { client, store } = await served(await createDatabase({ schema: 'installed' }))
+    const attendedOf = async (host: string) => {
+      await client.query('DELETE FROM pgagent.pga_job')
+      await createJob(client, 'late', [])
+      await client.query("UPDATE pgagent.pga_job SET jobhostagent = $1, jobnextrun = now() - interval '1 hour'", [host])
+      return (await run(store.claimDue(1))).runs[0]?.attended
+    }
+    const { rows } = await client.query('SELECT jagstation AS host FROM pgagent.pga_jobagent')
+    const { host } = rows[0]
+
+    expect(await attendedOf('')).toBe(false)
+    await client.query("INSERT INTO pgagent.pga_jobagent VALUES (-1, now() - interval '2 hours', $1)", [host])
+    expect(await attendedOf('')).toBe(false)
+    await client.query("UPDATE pgagent.pga_jobagent SET jaglogintime = now() - interval '59 minutes' WHERE jagpid > 0")
+    expect(await attendedOf('')).toBe(false)
+    await client.query("UPDATE pgagent.pga_jobagent SET jaglogintime = now() - interval '61 minutes' WHERE jagpid > 0")
+    expect(await attendedOf('')).toBe(true)
+    expect(await attendedOf(host)).toBe(true)
+  })
+
+  test('rescues a run of a job that makes up for all, and goes on with the next that was missed', async () => {
+    const { client, store } = await served(await createDatabase({ schema: 'installed' }))
+    const jobId = await createJob(client, 'job', [], '@catchup all 6h')
+    await client.query(
+      "INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscstart, jscminutes) SELECT $1, 'hourly', '2020-01-01', array_agg(n = 0) FROM generate_series(0, 59) n",
+      [jobId],
+    )
+    await client.query("INSERT INTO pgagent.pga_jobagent VALUES (-1, now() - interval '4 hours', 'gone')")
+    await client.query(
+      "UPDATE pgagent.pga_job SET jobagentid = -1, joblastrun = now(), jobnextrun = date_trunc('hour', now()) - interval '3 hours'",
+    )
+
+    await run(store.rescueOrphans)
+
+    const { rows } = await client.query(
+      "SELECT jobagentid, (date_trunc('hour', now()) - jobnextrun)::text AS behind FROM pgagent.pga_job",
+    )
+    expect(rows).toEqual([{ jobagentid: null, behind: '02:00:00' }])
+  })
+
   test('takes no job over that another agent has freed meanwhile', async () => {
     const database = await createDatabase({ schema: 'installed' })
     const { client, store } = await served(database)
