@@ -263,13 +263,13 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'what waited for a slot is taken for missed',
     caughtBy: 'missedAreNotRun',
-    seed: 1,
+    seed: 43,
     parts: store(({ real }) => ({ claimDue: attendedAs(false, real.claimDue) })),
   },
   {
     mistake: 'only the first line of an output is logged',
     caughtBy: 'outputIsKept',
-    seed: 7,
+    seed: 2,
     parts: store(({ real }) => ({
       endAttempt: (run, step, attemptId, result, retried) =>
         real.endAttempt(run, step, attemptId, { ...result, output: result.output.split('\n')[0] ?? '' }, retried),

@@ -41,6 +41,7 @@ test('two futures stand side by side from the fork on, and differences are marke
                   failed: 0                       │ failed: 0
                   aborted: 1                      ≠ aborted: 2
                   incomplete: 0                   │ incomplete: 0
+                  missed: 0                       │ missed: 0
                   running: 0                      │ running: 0
                   failures: 1                     ≠ failures: 0
                   no invariant broken             │ no invariant broken"
