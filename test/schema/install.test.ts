@@ -155,7 +155,7 @@ describe('a missing right is named', () => {
     const owner = await one(client, 'SELECT current_user')
     await become(client, 'nobody_much')
     await expect(planInstall(client)).rejects.toThrow(
-      `role nobody_much lacks a right that this needs: ownership of function pgagent.escapement_clock_change(timestamp with time zone,timestamp with time zone), which belongs to ${owner}`,
+      `role nobody_much lacks a right that this needs: ownership of function pgagent.escapement_catch_up(text), which belongs to ${owner}`,
     )
   })
 
