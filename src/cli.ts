@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { abortCommand } from './cli/abort.ts'
 import { clearError, withoutPasswords } from './cli/clear-error.ts'
 import { UsageError } from './cli/cli-error.ts'
+import { doctorCommand } from './cli/doctor.ts'
 import { installCommand } from './cli/install.ts'
 import { jobsCommand } from './cli/jobs.ts'
 import { rehearseCommand } from './cli/rehearse.ts'
@@ -26,6 +27,7 @@ const program = new Command('escapement')
   .addCommand(runCommand())
   .addCommand(abortCommand())
   .addCommand(rehearseCommand())
+  .addCommand(doctorCommand())
   .addCommand(travelCommand())
   .addHelpText('after', '\nNew here? "escapement start" shows it all on a PostgreSQL of its own.')
 

@@ -88,6 +88,9 @@ const grammars: ReadonlyMap<string, Grammar> = new Map<string, Grammar>([
   ['@timezone', { places: ['job', 'schedule'], form: '@timezone Europe/Berlin', parse: parseTimeZone }],
 ])
 
+/** The words that begin a setting, in small letters. */
+export const settingWords: readonly string[] = [...grammars.keys()]
+
 function parseTimeout(words: string): Settings | undefined {
   const timeoutMs = parseDuration(words)
   return timeoutMs === undefined || timeoutMs === 0 ? undefined : { timeoutMs }
