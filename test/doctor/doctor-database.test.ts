@@ -80,7 +80,7 @@ describe.concurrent('what stops an agent from serving at all', () => {
 })
 
 describe.concurrent('what concerns the whole database', () => {
-  test('agents of both kinds; one of them is no reason to worry', () =>
+  test('agents of both kinds; one of them, and what it runs, is no reason to worry', () =>
     inDatabase(async (admin, database) => {
       const signOn = async (applicationName: string) => {
         const client = await database.client()
@@ -90,7 +90,15 @@ describe.concurrent('what concerns the whole database', () => {
         )
         return client
       }
-      await signOn('escapement alpha')
+      const agent = await signOn('escapement alpha')
+      const id = await createJob(admin, 'running', [{ code: 'SELECT 1' }])
+      await admin.query(`INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscminutes)
+        SELECT ${id}, 'hourly', ARRAY(SELECT n = 0 FROM generate_series(0, 59) AS n)`)
+      await agent.query('UPDATE pgagent.pga_job SET jobagentid = pg_backend_pid()')
+      await admin.query(`INSERT INTO pgagent.pga_joblog (jlgjobid) VALUES (${id})`)
+      await admin.query(
+        'INSERT INTO pgagent.pga_jobsteplog (jsljlgid, jsljstid) SELECT jlgid, jstid FROM pgagent.pga_joblog, pgagent.pga_jobstep',
+      )
       expect(await examined(admin)).toEqual([])
 
       await signOn('')
@@ -100,6 +108,9 @@ describe.concurrent('what concerns the whole database', () => {
         /: an Escapement agent on "host of "escapement alpha"" \(process \d+\), pgAgent on /,
       )
 
+      await admin.query('UPDATE pgagent.pga_job SET jobagentid = NULL')
+      await admin.query("UPDATE pgagent.pga_joblog SET jlgstatus = 's'")
+      await admin.query("UPDATE pgagent.pga_jobsteplog SET jslstatus = 's'")
       const { rowCount } = await admin.query(
         'DELETE FROM pgagent.pga_jobagent WHERE jagstation = \'host of "escapement alpha"\'',
       )
