@@ -1,8 +1,11 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander'
 import { abortCommand } from './cli/abort.ts'
+import { adoptCommand } from './cli/adopt.ts'
 import { clearError, withoutPasswords } from './cli/clear-error.ts'
 import { UsageError } from './cli/cli-error.ts'
+import { doctorCommand } from './cli/doctor.ts'
+import { handBackCommand } from './cli/hand-back.ts'
 import { installCommand } from './cli/install.ts'
 import { jobsCommand } from './cli/jobs.ts'
 import { rehearseCommand } from './cli/rehearse.ts'
@@ -26,6 +29,9 @@ const program = new Command('escapement')
   .addCommand(runCommand())
   .addCommand(abortCommand())
   .addCommand(rehearseCommand())
+  .addCommand(doctorCommand())
+  .addCommand(adoptCommand())
+  .addCommand(handBackCommand())
   .addCommand(travelCommand())
   .addHelpText('after', '\nNew here? "escapement start" shows it all on a PostgreSQL of its own.')
 

@@ -72,7 +72,7 @@ export function agentCommand(name: string, run: (config: AgentConfig) => Promise
     .addOption(
       option('--executors <kinds>', 'kinds of steps to run: any of sql, shell, http')
         .default(allKinds, 'sql,shell,http')
-        .argParser(kinds),
+        .argParser(executorKinds),
     )
     .addOption(
       option('--drain-timeout <duration>', 'how long runs may go on after SIGTERM, as 90s or 5m')
@@ -214,7 +214,8 @@ function duration(text: string): number {
   return ms
 }
 
-function kinds(text: string): readonly StepKind[] {
+/** The value of an `--executors`. */
+export function executorKinds(text: string): readonly StepKind[] {
   const asked = text.split(',').map((word) => word.trim())
   const unknown = asked.find((word) => !allKinds.includes(word as StepKind))
   if (unknown !== undefined) throw new InvalidArgumentError(`"${unknown}" is not one of sql, shell, http.`)

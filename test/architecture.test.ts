@@ -48,10 +48,12 @@ const reach: Readonly<Record<string, Reach>> = {
   },
   'pgagent.ts': { units: ['agent.ts', 'config.ts'], libraries: [] },
   travel: { units: ['domain', 'machines', 'simulation', 'trace'], libraries: ['xstate'] },
+  doctor: { units: ['domain', 'postgres', 'schema', 'store'], libraries: ['effect', 'pg'] },
   cli: {
     units: [
       'agent.ts',
       'config.ts',
+      'doctor',
       'domain',
       'embedded',
       'inspect',

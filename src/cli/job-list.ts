@@ -1,4 +1,5 @@
 import type { Client } from 'pg'
+import { distanceBetween } from '../domain/spelling.ts'
 import { CliError } from './cli-error.ts'
 import { agentLives, isLiveRun, type RunStatus, runStatus } from './run-history.ts'
 
@@ -62,21 +63,6 @@ function suggestion(jobs: readonly JobRecord[], wanted: string): string {
     .sort((one, other) => one.distance - other.distance)
   const names = [...new Set(alike.map(({ name }) => `"${name}"`))].slice(0, 3)
   return names.length > 0 ? `: did you mean ${listed(names, 'or')}?` : ': "escapement jobs" lists those there are'
-}
-
-/** The least number of characters to change, add or leave out; 0 if one text is a part of the other. */
-function distanceBetween(one: string, other: string): number {
-  if (one !== '' && other !== '' && (one.includes(other) || other.includes(one))) return 0
-  let distances = Array.from({ length: other.length + 1 }, (_, index) => index)
-  for (const [row, character] of [...one].entries()) {
-    const next = [row + 1]
-    for (let column = 1; column <= other.length; column++) {
-      const replaced = (distances[column - 1] ?? 0) + (character === other[column - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (distances[column] ?? 0) + 1, (next[column - 1] ?? 0) + 1))
-    }
-    distances = next
-  }
-  return distances.at(-1) ?? 0
 }
 
 /** A run at `infinity` never comes. */

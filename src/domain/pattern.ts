@@ -157,13 +157,14 @@ function openMinutes({ hours, minutes }: Schedule, excepted: ReadonlySet<number>
   return open
 }
 
-function dayOfText(date: string): Day | undefined {
+/** The day of a date as pgAgent's tables have it, `YYYY-MM-DD`. */
+export function dayOfText(date: string): Day | undefined {
   const [, year, month, day] = /^(\d{4,7})-(\d\d)-(\d\d)$/.exec(date) ?? []
   return day === undefined ? undefined : dayOf({ year: Number(year), month: Number(month), day: Number(day) })
 }
 
-/** Undefined for a time with seconds, which matches nothing. */
-function minuteOfText(time: string): number | undefined {
+/** The minute of a day of a time `HH:MM:SS`; undefined for a time with seconds, which matches nothing. */
+export function minuteOfText(time: string): number | undefined {
   const [, hour, minute] = /^(\d\d):(\d\d)(?::00(?:\.0+)?)?$/.exec(time) ?? []
   return minute === undefined || Number(hour) > 23 ? undefined : Number(hour) * 60 + Number(minute)
 }

@@ -90,6 +90,9 @@ const grammars: ReadonlyMap<string, Grammar> = new Map<string, Grammar>([
   ['@catchup', { places: ['job'], form: '@catchup none, @catchup once or @catchup all 6h', parse: parseCatchUp }],
 ])
 
+/** The words that begin a setting, in small letters. */
+export const settingWords: readonly string[] = [...grammars.keys()]
+
 function parseTimeout(words: string): Settings | undefined {
   const timeoutMs = parseDuration(words)
   return timeoutMs === undefined || timeoutMs === 0 ? undefined : { timeoutMs }

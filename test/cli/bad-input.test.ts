@@ -73,12 +73,15 @@ describe('bad input', () => {
     expect(exitCode).toBe(2)
   })
 
-  test.each(['start', 'agent', 'install', 'jobs', 'runs', 'run', 'abort'])('%s has a help', async (command) => {
-    const { stdout, exitCode } = await escapement([command, '--help'])
+  test.each([...['start', 'agent', 'install', 'jobs', 'runs', 'run', 'abort'], ...['doctor', 'adopt', 'hand-back']])(
+    '%s has a help',
+    async (command) => {
+      const { stdout, exitCode } = await escapement([command, '--help'])
 
-    expect(stdout).toMatch(new RegExp(`^Usage: escapement ${command} `))
-    expect(exitCode).toBe(0)
-  })
+      expect(stdout).toMatch(new RegExp(`^Usage: escapement ${command} `))
+      expect(exitCode).toBe(0)
+    },
+  )
 
   test('a wrong password, a database that is not there and a server that is away are one line each', async () => {
     const secret = 'not-the-password'

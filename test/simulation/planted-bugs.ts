@@ -107,7 +107,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'an agent takes whoever has its earlier number for its earlier self',
     caughtBy: 'claimsAreSigned',
-    seed: 11,
+    seed: 55,
     parts: store(({ database, line, real }) => {
       const earlier = new Set<number>()
       const rescueEarlier = line.send('rescueOrphans', (pid) => {
