@@ -75,7 +75,7 @@ function removeFolder(path: string, attempt: Attempt): Effect.Effect<void> {
 function runScript(folder: string, step: Step, attempt: Attempt, graceMs: number) {
   return Effect.acquireUseRelease(
     makePipes(folder).pipe(Effect.andThen(startScript(folder, step, attempt))),
-    (script) => Effect.promise(() => script.ended()),
+    (script) => Effect.promise(() => script.ended(attempt)),
     (script, exit) => (Exit.isSuccess(exit) ? Effect.void : Effect.promise(() => script.takeDown(graceMs, attempt))),
   )
 }
@@ -106,12 +106,13 @@ function startScript(folder: string, step: Step, attempt: Attempt) {
 
 /** A running script, and our ends of its pipes. */
 class Script {
-  readonly #exited: Promise<number>
+  readonly #exited: Promise<Exited>
   readonly #group: ProcessGroup
   readonly #stdout: NamedPipe
   readonly #stderr: NamedPipe
+  #toldToEnd = false
 
-  private constructor(exited: Promise<number>, group: ProcessGroup, stdout: NamedPipe, stderr: NamedPipe) {
+  private constructor(exited: Promise<Exited>, group: ProcessGroup, stdout: NamedPipe, stderr: NamedPipe) {
     this.#exited = exited
     this.#group = group
     this.#stdout = stdout
@@ -139,7 +140,7 @@ class Script {
       })
       const { pid } = subprocess
       if (pid === undefined) throw spawnProblem((await subprocess).cause, code, folder)
-      return new Script(subprocess.then(exitCodeOf), new ProcessGroup(pid, subprocess), stdout, stderr)
+      return new Script(subprocess, new ProcessGroup(pid, subprocess), stdout, stderr)
     } catch (error) {
       stdout?.close()
       stderr?.close()
@@ -151,8 +152,10 @@ class Script {
   }
 
   /** Resolves when the script has ended and its stdout is closed everywhere. A holder of stderr is not waited for. */
-  async ended(): Promise<ExecutorResult> {
-    const code = await this.#exited
+  async ended(attempt: Attempt): Promise<ExecutorResult> {
+    const exited = await this.#exited
+    const code = exitCodeOf(exited)
+    if (exited.signal !== undefined && !this.#toldToEnd) attempt.output.remark(`ended by ${exited.signal}`)
     await this.#stdout.closed
     await this.#stderr.caughtUp()
     this.#stderr.letGo()
@@ -161,6 +164,7 @@ class Script {
 
   /** Ends the process group, and then closes the pipes, whoever else may hold them. */
   async takeDown(graceMs: number, attempt: Attempt): Promise<void> {
+    this.#toldToEnd = true
     const end = await this.#group.end(graceMs)
     if (end === 'killed') attempt.output.remark(`killed, as it had not ended within ${graceMs} ms of being told to`)
     if (end === 'left') attempt.output.remark('processes of another user, which may not be killed, are left running')
@@ -203,7 +207,10 @@ function spawnProblem(cause: unknown, code: string, folder: string): CannotRun {
   }
 }
 
-function exitCodeOf({ exitCode, signal }: { exitCode?: number; signal?: NodeJS.Signals }): number {
+/** How a process ended: with a status of its own, or by a signal. */
+type Exited = { readonly exitCode?: number; readonly signal?: NodeJS.Signals }
+
+function exitCodeOf({ exitCode, signal }: Exited): number {
   return exitCode ?? (signal === undefined ? -1 : 128 + constants.signals[signal])
 }
 

@@ -27,7 +27,8 @@ export type RealServer = {
   readonly createDatabase: (options?: { readonly extension?: boolean }) => Promise<TestDatabase>
 }
 
-const template = 'installed'
+/** Databases to copy: with the schema that `escapement install` makes, and with pgAgent's extension. */
+type Template = 'installed' | 'extended'
 
 let embedded: Promise<EmbeddedServer> | undefined
 let real: Promise<EmbeddedServer | undefined> | undefined
@@ -49,8 +50,8 @@ export async function createDatabase({
   embedded ??= startServer({ folder, tcp: true, settings })
   const server = tcp ? await embedded : await embedded.then(() => startServer({ folder }))
   if (schema === 'none') return databaseOn(server)
-  await ensureTemplate(server)
-  return databaseOn(server, template)
+  await ensureTemplate(server, 'installed')
+  return databaseOn(server, 'installed')
 }
 
 /**
@@ -63,9 +64,9 @@ export async function realServer(): Promise<RealServer | undefined> {
   return (
     server && {
       createDatabase: async ({ extension = false } = {}) => {
-        const database = await databaseOn(server)
-        if (extension) await query(server, database.name, 'CREATE EXTENSION pgagent')
-        return database
+        if (!extension) return databaseOn(server)
+        await ensureTemplate(server, 'extended')
+        return databaseOn(server, 'extended')
       },
     }
   )
@@ -116,14 +117,15 @@ async function databaseOn(server: EmbeddedServer, from = 'template1'): Promise<T
 }
 
 /** Test files run at the same time, in processes of their own: the first makes the template, the others wait for it. */
-async function ensureTemplate(server: EmbeddedServer): Promise<void> {
+async function ensureTemplate(server: EmbeddedServer, template: Template): Promise<void> {
   const client = await connect(server, 'postgres')
   try {
     await client.query('SELECT pg_advisory_lock(1)')
     const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [template])
     if (rowCount !== 0) return
     const draft = await databaseOn(server)
-    await installSchema(draft)
+    if (template === 'installed') await installSchema(draft)
+    else await query(server, draft.name, 'CREATE EXTENSION pgagent')
     await client.query(`ALTER DATABASE ${draft.name} RENAME TO ${template}`)
   } finally {
     await client.end()
