@@ -10,6 +10,8 @@ export type Found = {
   readonly schemaExists: boolean
   /** The version of pgAgent's schema, 3 or 4; undefined if it does not tell. */
   readonly version: number | undefined
+  /** Whether steps may have connection strings, as they may since 3.4. */
+  readonly hasConnectionStrings: boolean
   /** The version of pgAgent's extension, if the schema belongs to one. */
   readonly extension: string | undefined
   /** Which functions of Escapement are installed; 0 if none are. */
@@ -39,6 +41,7 @@ export async function findSchema(client: Client): Promise<Found> {
     user: row.user,
     schemaExists: row.schemaExists,
     version: row.versioned && row.mayUseSchema ? await readVersion(client) : undefined,
+    hasConnectionStrings: row.hasConnectionStrings,
     extension: row.extension ?? undefined,
     revision: Number(/'(\d+)'/.exec(row.revisionBody ?? '')?.[1] ?? 0),
     mayCreateInDatabase: row.mayCreateInDatabase,
@@ -83,6 +86,7 @@ type Row = {
   user: string
   schemaExists: boolean
   versioned: boolean
+  hasConnectionStrings: boolean
   extension: string | null
   revisionBody: string | null
   mayCreateInDatabase: boolean
@@ -110,6 +114,10 @@ SELECT
   current_user::text AS "user",
   EXISTS (SELECT FROM schema) AS "schemaExists",
   EXISTS (SELECT FROM functions WHERE proname = 'pgagent_schema_version') AS versioned,
+  EXISTS (
+    SELECT FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN schema ON relnamespace = schema.oid
+    WHERE relname = 'pga_jobstep' AND attname = 'jstconnstr' AND NOT attisdropped
+  ) AS "hasConnectionStrings",
   (SELECT extversion FROM pg_extension WHERE extname = 'pgagent') AS extension,
   (SELECT prosrc FROM functions WHERE proname = 'escapement_version') AS "revisionBody",
   has_database_privilege(current_database(), 'CREATE') AS "mayCreateInDatabase",

@@ -74,7 +74,9 @@ async function look(client: Client): Promise<Found> {
   if (found.serverVersion < 120_000) throw new InstallError('Escapement needs PostgreSQL 12 or newer')
   if (found.kind !== 'nothing') need(found.mayUseSchema, 'USAGE on schema pgagent', found)
   if (found.kind === 'pgagent' && found.version === undefined) {
-    throw new InstallError('the pgagent schema here does not tell its version; Escapement knows those since 3.4')
+    throw new InstallError(
+      "the pgAgent schema here does not tell its version, so it is older than pgAgent 3.4: upgrade it by pgAgent's own scripts first",
+    )
   }
   return found
 }
@@ -97,6 +99,7 @@ function planCreation(found: Found): InstallPlan {
 }
 
 function guestPlan(found: Found): InstallPlan {
+  if (found.version !== 4) return offerUpgrade(found)
   return {
     summary: [
       `pgAgent's schema is here, ${originOf(found)}. Escapement serves it as it is; nothing is changed.`,
@@ -108,8 +111,20 @@ function guestPlan(found: Found): InstallPlan {
   }
 }
 
+function offerUpgrade(found: Found): InstallPlan {
+  return {
+    summary: [
+      `pgAgent's schema is here, ${originOf(found)}. Escapement serves version 4, not this; nothing is changed.`,
+      'With --repair it is upgraded: jobs and history stay as they are, and its functions are replaced, which can be taken back.',
+      ...(found.extension ? ['Or ALTER EXTENSION pgagent UPDATE, where the files of pgAgent 4 are there.'] : []),
+    ],
+    sql: '',
+  }
+}
+
 function planRepair(found: Found): InstallPlan {
   const outdated = found.version !== 4
+  const { hasConnectionStrings } = found
   const replaced = outdated ? [...faulty, versionFunction] : faulty
   needOwnership(found)
   return {
@@ -117,6 +132,9 @@ function planRepair(found: Found): InstallPlan {
       `pgAgent's schema is here, ${originOf(found)}.`,
       `Replaces the bodies of ${replaced.map(withoutArguments).join(', ')}, and keeps the old ones to restore.`,
       ...(outdated ? [`Raises the version of the schema from ${found.version} to 4.`] : []),
+      ...(hasConnectionStrings
+        ? []
+        : ['Adds to steps a column for connection strings, which stays when this is taken back.']),
       'Adds triggers that tell agents of changed jobs and refuse claims of jobs that are not due, and indexes on the logs.',
       'Jobs and history stay as they are.',
       ...(found.extension
@@ -131,7 +149,7 @@ DELETE FROM pgagent.escapement_original;
 INSERT INTO pgagent.escapement_original
 SELECT signature, pg_get_functiondef(signature::regprocedure), obj_description(signature::regprocedure, 'pg_proc')
 FROM unnest(ARRAY[${replaced.map((signature) => `'${signature}'`).join(', ')}]) signature;`,
-      ...(outdated ? ['version'] : []).map(sqlFile),
+      ...[...(outdated ? ['version'] : []), ...(hasConnectionStrings ? [] : ['connection-strings'])].map(sqlFile),
       ...['functions', 'additions'].map(sqlFile),
     ),
   }

@@ -47,7 +47,7 @@ function refusalOf(facts: SchemaFactsRow): string | undefined {
     return `database "${database}" has no pgAgent schema: run "escapement install" there, or connect to the database that has it`
   }
   if (!has_version) {
-    return `the pgAgent schema in database "${database}" is too old to tell its version: run "escapement install --repair", or ALTER EXTENSION pgagent UPDATE`
+    return `the pgAgent schema in database "${database}" does not tell its version, so it is older than pgAgent 3.4: upgrade it by pgAgent's own scripts first`
   }
   if (!isTimeZone(time_zone)) {
     return `the session's time zone "${time_zone}" is not one that Escapement knows: set another by PGTZ, or ALTER ROLE "${role}" SET timezone`

@@ -57,7 +57,7 @@ export async function askNextSchedule(client: Client, cases: readonly Case[]): P
 }
 
 /** A schedule's columns, as JSON for `json_to_recordset`. */
-function columnsOf(schedule: Schedule) {
+export function columnsOf(schedule: Schedule) {
   const { id, start, end, minutes, hours, weekdays, monthDays, lastDay, months } = schedule
   return {
     id,
@@ -71,7 +71,7 @@ function columnsOf(schedule: Schedule) {
   }
 }
 
-function timestamp(at: Instant): string {
+export function timestamp(at: Instant): string {
   if (Number.isFinite(at)) return new Date(at).toISOString()
   return at < 0 ? '-infinity' : 'infinity'
 }

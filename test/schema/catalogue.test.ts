@@ -1,56 +1,159 @@
 import type { Client } from 'pg'
-import { expect, test } from 'vitest'
-import { install } from '../../src/schema/install.ts'
-import { realServer } from '../support/postgres.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { install, planUninstall, uninstall } from '../../src/schema/install.ts'
+import { type RealServer, realServer, type TestDatabase } from '../support/postgres.ts'
+import { catalogueDifference, readCatalogue } from './catalogue.ts'
+import { detach } from './detach.ts'
 
-test('the catalogue of a created schema is that of the real extension', async ({ skip }) => {
-  const server = await realServer()
-  if (server === undefined) return skip()
-  const real = await server.createDatabase({ extension: true })
-  const ours = await server.createDatabase()
-  const client = await ours.client()
-  await install(client)
-
-  const expected = await catalogue(await real.client())
-  const found = await catalogue(client)
-
-  expect(expected['columns']?.length).toBe(56)
-  expect(found).toEqual({
-    ...expected,
-    indexes: expected['indexes']?.map((index) => index.replace('(jexdate, jextime)', '(jexscid, jexdate, jextime)')),
-  })
-  await real.drop()
-  await ours.drop()
-})
-
-/** What clients could rely on, by its kind, as lines of text; without what bears Escapement's name. */
-async function catalogue(client: Client): Promise<Record<string, string[]>> {
-  const found: Record<string, string[]> = {}
-  for (const [kind, question] of Object.entries(questions)) {
-    const { rows } = await client.query<{ line: string }>(`SELECT line FROM (${question}) r (line) ORDER BY line`)
-    found[kind] = rows.map(({ line }) => line).filter((line) => !line.includes('escapement'))
-  }
-  return found
+/** What Escapement adds to pgAgent's schema, created or repaired, and why. Its functions come with their comments. */
+const added = {
+  'so that agents are told of changed jobs': [
+    'trigger escapement_nudge_insert',
+    'trigger escapement_nudge_update',
+    'comment escapement_nudge_insert',
+    'comment escapement_nudge_update',
+    ...functions('escapement_nudge'),
+  ],
+  'so that due jobs and long logs are found quickly': [
+    ...index('escapement_job_due'),
+    ...index('escapement_joblog_job'),
+    ...index('escapement_jobsteplog_step'),
+  ],
+  'so that next runs are found as schedules say': functions(
+    'escapement_clock_change',
+    'escapement_every_second_minute',
+    'escapement_instant',
+    'escapement_is_time_zone',
+    'escapement_next_day',
+    'escapement_next_match',
+    'escapement_next_run',
+    'escapement_next_run_here',
+    'escapement_selected',
+    'escapement_time_zone',
+  ),
+  'so that an installation knows which functions are there': functions('escapement_version'),
 }
 
-const questions = {
-  relations: `SELECT format('%s %s %s %s', relkind, relname, relpersistence, relacl) FROM pg_class
-    WHERE relnamespace = 'pgagent'::regnamespace`,
-  columns: `SELECT format('%s %s %s %s%s %s', attrelid::regclass, attnum, attname, format_type(atttypid, atttypmod),
-      CASE WHEN attnotnull THEN ' not null' END, pg_get_expr(adbin, adrelid))
-    FROM pg_attribute JOIN pg_class c ON c.oid = attrelid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-    WHERE relnamespace = 'pgagent'::regnamespace AND relkind = 'r' AND attnum > 0`,
-  constraints: `SELECT format('%s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint
-    WHERE connamespace = 'pgagent'::regnamespace`,
-  indexes: `SELECT indexdef FROM pg_indexes WHERE schemaname = 'pgagent'`,
-  sequences: `SELECT format('%s %s %s %s %s %s %s', sequencename, data_type, start_value, increment_by, cycle, cache_size,
-      (SELECT format('%s.%s', refobjid::regclass, refobjsubid) FROM pg_depend
-        WHERE objid = format('pgagent.%I', sequencename)::regclass AND deptype = 'a'))
-    FROM pg_sequences WHERE schemaname = 'pgagent'`,
-  functions: `SELECT format('%s %s %s %s %s %s %s %s %s %s %s', oid::regprocedure, proargnames, prorettype::regtype, provolatile,
-      (SELECT lanname FROM pg_language l WHERE l.oid = prolang), proisstrict, prosecdef, proparallel, procost, proconfig, proacl)
-    FROM pg_proc WHERE pronamespace = 'pgagent'::regnamespace`,
-  triggers: `SELECT format('%s %s', pg_get_triggerdef(t.oid), tgenabled) FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid
-    WHERE relnamespace = 'pgagent'::regnamespace AND NOT tgisinternal`,
-  classes: `SELECT format('%s %s', jclid, jclname) FROM pgagent.pga_jobclass`,
+/** What differs in a schema that Escapement created, and why. */
+const createdOtherwise = {
+  'it belongs to no extension, so that a dump holds all of it': ['- comment: extension pgagent'],
+  'two schedules may except the same moment': [
+    '- index: CREATE UNIQUE INDEX pga_exception_datetime ON pgagent.pga_exception USING btree (jexdate, jextime)',
+    '+ index: CREATE UNIQUE INDEX pga_exception_datetime ON pgagent.pga_exception USING btree (jexscid, jexdate, jextime)',
+  ],
+  "pgAgent's comment on exceptions stands on schedules": ['+ comment: table pgagent.pga_exception'],
+  'the 32nd month day needs a word': ['+ comment: table column pgagent.pga_schedule.jscmonthdays'],
+}
+
+/** What a repair adds besides, and why. */
+const keptByRepair = {
+  'so that the functions that it replaced can be restored': [
+    'relation escapement_original',
+    'comment escapement_original',
+    ...['function', 'definition', 'remark'].map((column) => `column escapement_original ${column}`),
+    'constraint escapement_original',
+    ...index('escapement_original_pkey'),
+  ],
+}
+
+describe('the catalogue of the schema', () => {
+  let server: RealServer | undefined
+  const opened: TestDatabase[] = []
+  beforeAll(async () => {
+    server = await realServer()
+  })
+  afterAll(() => Promise.all(opened.map((database) => database.drop())))
+
+  test('as Escapement creates it is that of the real extension, but for a written list', async ({ skip }) => {
+    const real = await readCatalogue(await databaseOf(skip, { extension: true }))
+    const client = await databaseOf(skip)
+    await install(client)
+
+    const columns = real.filter((line) => line.startsWith('column:'))
+    expect([real.length > 150, columns.length]).toEqual([true, 56])
+    const { ours, others } = divided(catalogueDifference(real, await readCatalogue(client)))
+    expect(others.sort()).toEqual(Object.values(createdOtherwise).flat().sort())
+    expect(ours).toEqual(Object.values(added).flat().sort())
+  })
+
+  test.for([
+    ['by extension', true],
+    ['by plain script', false],
+  ] as const)(
+    'of a pgAgent %s gains a written list by a repair, and loses it again, to the last word',
+    async ([, extension], { skip }) => {
+      const client = await databaseOf(skip, { extension: true })
+      if (!extension) await detach(client)
+      const before = await readCatalogue(client, { inWords: true })
+
+      await install(client, { repair: true })
+      const repaired = await readCatalogue(client)
+      const { ours, others } = divided(catalogueDifference(withoutWords(before), repaired))
+      expect(others).toEqual([])
+      expect(ours).toEqual([...Object.values(added), ...Object.values(keptByRepair)].flat().sort())
+
+      await uninstall(client)
+      expect(catalogueDifference(before, await readCatalogue(client, { inWords: true }))).toEqual([])
+      expect((await planUninstall(client)).sql).toBe('')
+    },
+  )
+
+  test('is found to differ in whatever is altered', async ({ skip }) => {
+    const client = await databaseOf(skip, { extension: true })
+    const before = await readCatalogue(client, { inWords: true })
+    for (const [alteration, kinds] of alterations) {
+      await client.query('BEGIN')
+      await client.query(alteration)
+      const difference = catalogueDifference(before, await readCatalogue(client, { inWords: true }))
+      await client.query('ROLLBACK')
+      const found = [...new Set(difference.map((line) => line.split(/[ :]+/)[1]))]
+      expect([alteration, found]).toEqual([alteration, kinds])
+    }
+  })
+
+  async function databaseOf(skip: () => unknown, options = {}): Promise<Client> {
+    const database = await server?.createDatabase(options)
+    if (database === undefined) return skip() as never
+    opened.push(database)
+    return database.client()
+  }
+})
+
+/** Alterations of a schema, each with the kinds of lines that it must change. */
+const alterations: [string, string[]][] = [
+  ["ALTER TABLE pgagent.pga_job ALTER jobdesc SET DEFAULT 'x'", ['column']],
+  ['ALTER TABLE pgagent.pga_job ALTER jobdesc DROP NOT NULL', ['column']],
+  ['ALTER TABLE pgagent.pga_jobsteplog ALTER jslresult TYPE int8', ['column']],
+  ['ALTER TABLE pgagent.pga_joblog RENAME CONSTRAINT pga_joblog_jlgstatus_check TO other', ['constraint']],
+  ['DROP INDEX pgagent.pga_joblog_jobid', ['relation', 'index']],
+  ['ALTER SEQUENCE pgagent.pga_job_jobid_seq INCREMENT 2', ['sequence']],
+  ['ALTER FUNCTION pgagent.pga_is_leap_year(int2) STRICT', ['function']],
+  ['ALTER TABLE pgagent.pga_job DISABLE TRIGGER pga_job_trigger', ['trigger']],
+  ['COMMENT ON TABLE pgagent.pga_job IS NULL', ['comment', 'words']],
+  ["COMMENT ON TABLE pgagent.pga_job IS 'Other words'", ['words']],
+  ["UPDATE pgagent.pga_jobclass SET jclname = 'Other' WHERE jclid = 5", ['row']],
+  ['GRANT SELECT ON pgagent.pga_job TO public', ['relation']],
+  ['GRANT USAGE ON SCHEMA pgagent TO public', ['schema']],
+  ['ALTER EXTENSION pgagent DROP FUNCTION pgagent.pga_is_leap_year(int2)', ['member']],
+]
+
+function functions(...names: string[]): string[] {
+  return names.flatMap((name) => [`function ${name}`, `comment ${name}`])
+}
+
+function index(name: string): string[] {
+  return [`relation ${name}`, `index ${name}`]
+}
+
+/** Differences that bear Escapement's name, shortened to what they are, and the others as they are. */
+function divided(differences: readonly string[]): { ours: string[]; others: string[] } {
+  const ours = differences.flatMap((line) => {
+    const [, kind, name, column = ''] = /^\+ (\w+): .*?\b(escapement_\w+)(?: \d+ (\w+))?/.exec(line) ?? []
+    return kind === undefined ? [] : [`${kind} ${name} ${column}`.trimEnd()]
+  })
+  return { ours: ours.sort(), others: differences.filter((line) => !/^\+ \w+: .*\bescapement_/.test(line)) }
+}
+
+function withoutWords(catalogue: readonly string[]): string[] {
+  return catalogue.filter((line) => !/^(body|words|member):/.test(line))
 }

@@ -5,7 +5,7 @@ import { timeZoneNamed } from '../../src/domain/time-zone.ts'
 /** A question: when does this schedule next fall due, seen from `now`, with clocks set as in `timeZone`? */
 export type Case = { readonly schedule: Schedule; readonly now: Instant; readonly timeZone: string }
 
-const zones = [
+export const zones = [
   ...['UTC', 'Europe/Berlin', 'America/New_York', 'Australia/Sydney', 'Australia/Lord_Howe', 'Pacific/Apia'],
   ...['Asia/Kathmandu', 'America/Sao_Paulo', 'America/Havana', 'Africa/Cairo', 'Africa/Casablanca', 'Asia/Beirut'],
   ...['Europe/Dublin', 'Pacific/Chatham', 'Antarctica/Troll', 'America/Santiago', 'CET', '<-07>+07', 'ABC-3:30'],
@@ -93,7 +93,7 @@ function randomExceptions(random: Random, { hours, minutes }: Schedule, now: Ins
 }
 
 /** The same numbers from the same seed, on every machine. */
-class Random {
+export class Random {
   #state: number
 
   constructor(seed: number) {

@@ -30,7 +30,10 @@ export class AgentProcess {
 
   /** Waits until the log has a line that matches. */
   async logged(pattern: RegExp): Promise<void> {
-    await until(() => pattern.test(this.log), { what: `a log line like ${pattern} in:\n${this.log}${this.errors}` })
+    await until(() => pattern.test(this.log), {
+      timeoutMs: 30_000,
+      what: `a log line like ${pattern} in:\n${this.log}${this.errors}`,
+    })
   }
 
   /** Waits until it serves its database. */
