@@ -244,7 +244,7 @@ describe.concurrent('escapement adopt', () => {
     await client.query("SET application_name = 'escapement test'")
     const job = await createJob(client, 'load', [{ code: 'SELECT 1' }])
     await client.query(`INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES (pg_backend_pid(), 'alpha')`)
-    await client.query('UPDATE pgagent.pga_job SET jobagentid = pg_backend_pid()')
+    await client.query('UPDATE pgagent.pga_job SET jobnextrun = now(), jobagentid = pg_backend_pid()')
     await client.query('INSERT INTO pgagent.pga_joblog (jlgjobid) SELECT jobid FROM pgagent.pga_job')
 
     const { stdout, exitCode } = await escapement(['adopt', database.conninfo])

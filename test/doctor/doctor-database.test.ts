@@ -94,7 +94,7 @@ describe.concurrent('what concerns the whole database', () => {
       const id = await createJob(admin, 'running', [{ code: 'SELECT 1' }])
       await admin.query(`INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscminutes)
         SELECT ${id}, 'hourly', ARRAY(SELECT n = 0 FROM generate_series(0, 59) AS n)`)
-      await agent.query('UPDATE pgagent.pga_job SET jobagentid = pg_backend_pid()')
+      await agent.query('UPDATE pgagent.pga_job SET jobnextrun = now(), jobagentid = pg_backend_pid()')
       await admin.query(`INSERT INTO pgagent.pga_joblog (jlgjobid) VALUES (${id})`)
       await admin.query(
         'INSERT INTO pgagent.pga_jobsteplog (jsljlgid, jsljstid) SELECT jlgid, jstid FROM pgagent.pga_joblog, pgagent.pga_jobstep',

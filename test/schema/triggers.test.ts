@@ -225,7 +225,9 @@ describe('a job that an agent of another kind releases, by taking its next run a
 /** Lets an agent of another kind run a job. */
 async function claim(job: number, due: string): Promise<void> {
   await client.query("INSERT INTO pgagent.pga_jobagent VALUES (1, now(), 'other') ON CONFLICT DO NOTHING")
-  await client.query(`UPDATE pgagent.pga_job SET jobagentid = 1, joblastrun = '2020-05-05 12:30' WHERE jobid = ${job}`)
+  await client.query(
+    `UPDATE pgagent.pga_job SET jobnextrun = '-infinity', jobagentid = 1, joblastrun = '2020-05-05 12:30' WHERE jobid = ${job}`,
+  )
   await client.query(`UPDATE pgagent.pga_job SET jobnextrun = ${due} WHERE jobid = ${job}`)
   await client.query(
     `UPDATE pgagent.pga_job SET joblastrun = now() WHERE jobid = ${job} AND jobnextrun > joblastrun + interval '1 day'`,
