@@ -8,6 +8,7 @@ import { jobsCommand } from './cli/jobs.ts'
 import { rehearseCommand } from './cli/rehearse.ts'
 import { runCommand } from './cli/run.ts'
 import { runsCommand } from './cli/runs.ts'
+import { shadowCommand } from './cli/shadow.ts'
 import { startCommand } from './cli/start.ts'
 import { travelCommand } from './cli/travel.ts'
 import { agentCommand } from './config.ts'
@@ -26,6 +27,7 @@ const program = new Command('escapement')
   .addCommand(runCommand())
   .addCommand(abortCommand())
   .addCommand(rehearseCommand())
+  .addCommand(shadowCommand())
   .addCommand(travelCommand())
   .addHelpText('after', '\nNew here? "escapement start" shows it all on a PostgreSQL of its own.')
 

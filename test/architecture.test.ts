@@ -16,6 +16,7 @@ const reach: Readonly<Record<string, Reach>> = {
   'version.ts': { units: [], libraries: [] },
   'clock.ts': { units: [], libraries: ['xstate'] },
   domain: { units: [], libraries: [] },
+  shadow: { units: ['domain'], libraries: [] },
   postgres: { units: [], libraries: ['effect', 'pg'] },
   schema: { units: [], libraries: ['pg'] },
   embedded: { units: [], libraries: ['execa'] },
@@ -57,6 +58,7 @@ const reach: Readonly<Record<string, Reach>> = {
       'inspect',
       'postgres',
       'schema',
+      'shadow',
       'simulation',
       'store',
       'trace',
@@ -68,7 +70,7 @@ const reach: Readonly<Record<string, Reach>> = {
 }
 
 /** What is true of jobs, and what happens when, must run in any world, a simulated one included. */
-const withoutNode = ['domain', 'machines']
+const withoutNode = ['domain', 'machines', 'shadow']
 const worldly =
   /\bDate\.now\(|\bnew Date\(\)|\bMath\.random\(|\bset(Timeout|Interval|Immediate)\(|\bprocess\.|\bconsole\./
 
