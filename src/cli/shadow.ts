@@ -34,6 +34,7 @@ export function shadowCommand(): Command {
       if (words.length > 0)
         throw new UsageError(`"${words.join(' ')}" is no connection string, such as "dbname=postgres"`)
       const departure = listenForDeparture()
+      departure.addEventListener('abort', () => setTimeout(() => process.exit(), 2 * farewellMs).unref())
       const deadline = performance.now() + (flags.for ?? Number.POSITIVE_INFINITY)
       const rest = (ms: number) => {
         const left = Math.max(0, Math.min(ms, deadline - performance.now()))
@@ -50,7 +51,7 @@ export function shadowCommand(): Command {
       let pauseMs = firstPauseMs
       while (!isOver()) {
         try {
-          await inSession(conninfo, async (session) => {
+          const watching = inSession(conninfo, async (session) => {
             await watch.open(session)
             while (!isOver()) {
               const before = performance.now()
@@ -59,6 +60,7 @@ export function shadowCommand(): Command {
               await rest(flags.every - (performance.now() - before))
             }
           })
+          await Promise.race([watching, soonAfter(departure)])
         } catch (error) {
           if (!watch.hasBegun) throw error
           watch.lose(clearError(error))
@@ -66,11 +68,18 @@ export function shadowCommand(): Command {
           pauseMs = Math.min(pauseMs * 2, lastPauseMs)
         }
       }
-      if (!watch.hasBegun) throw new UsageError('it ended before it could look once')
+      if (!watch.hasBegun) throw new CliError('it was ended before it could look once')
       const { text, isClean } = watch.end()
       printLine(text)
       if (!isClean) process.exitCode = somethingToLookAt
     })
+}
+
+/** A server that does not answer holds nobody up who wants to leave. */
+function soonAfter(departure: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    departure.addEventListener('abort', () => setTimeout(resolve, farewellMs).unref())
+  })
 }
 
 /** One look; a server that does not answer is taken for lost. Rejects with the reason if the session has ended. */
@@ -88,6 +97,7 @@ async function lookIn(session: Session, watch: ShadowWatch): Promise<void> {
 /** Neither 1, for what could not be done, nor 2, for a command line that makes no sense. */
 const somethingToLookAt = 3
 const answerMaxMs = 30_000
+const farewellMs = 2_000
 const firstPauseMs = 1_000
 const lastPauseMs = 30_000
 

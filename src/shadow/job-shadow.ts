@@ -1,12 +1,13 @@
 import type { Instant, Job } from '../domain/job.ts'
 import { nextRun } from '../domain/next-run.ts'
 import type { SeenAgent, SeenJob, SeenRun } from './look.ts'
+import { missedFindings } from './missed-findings.ts'
 import { nextRunCause } from './next-run-cause.ts'
 import { notRunFinding } from './not-run-finding.ts'
 import { idleSince, isFalseRow, type OpenRun } from './open-run.ts'
 import type { ShadowOptions } from './shadow.ts'
 import { stepFindings } from './step-findings.ts'
-import type { Course, Finding, NextRunFinding, NotRunFinding, Verdict } from './verdict.ts'
+import type { Course, NextRunFinding, NotRunFinding, Verdict } from './verdict.ts'
 
 /** What is new of one job. */
 export type JobLook = {
@@ -140,7 +141,7 @@ export class JobShadow {
     if (definition === undefined) return this.#verdict({ dueAt, seen: course, expected, findings })
     const steps = stepFindings(definition, run)
     findings.push(...steps.findings)
-    if (run.endedAt !== undefined && !look.isEdited) findings.push(...this.#missed(definition, dueAt, run))
+    if (run.endedAt !== undefined && !look.isEdited) findings.push(...missedFindings(definition, dueAt, run))
     const isLast = run.id === look.runs.at(-1)?.id && seen.claimedBy === undefined && seen.enabled
     if (run.endedAt === undefined || !isLast || look.isEdited) {
       return this.#verdict({ dueAt, seen: course, expected: { ...expected, end: steps.end }, findings })
@@ -159,19 +160,6 @@ export class JobShadow {
       expected: { ...expected, end: steps.end, nextRun: ours ?? null },
       findings,
     })
-  }
-
-  /** The due times that passed before the run ended, and would not have, had it started in time and taken as long. */
-  #missed(job: Job, dueAt: Instant | undefined, { startedAt, endedAt = startedAt }: SeenRun): readonly Finding[] {
-    if (dueAt === undefined) return []
-    const wouldEndAt = dueAt + (endedAt - startedAt)
-    const firstAt = this.#nextRun(job, wouldEndAt)
-    if (firstAt === undefined || firstAt > endedAt) return []
-    let count = 0
-    for (let at: Instant | undefined = firstAt; at !== undefined && at <= endedAt && count < missedMax; count++) {
-      at = this.#nextRun(job, at)
-    }
-    return [{ kind: 'missed', count, firstAt }]
   }
 
   /** The job is free: it waits for its next run. */
@@ -301,4 +289,3 @@ const raceMs = 30_000
 const graceMs = 30_000
 const stuckMs = 15_000
 const orphanMs = 10_000
-const missedMax = 10_000

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import type { Client } from 'pg'
 import { expect, test } from 'vitest'
 import { AgentProcess } from '../support/agent-process.ts'
@@ -7,7 +8,9 @@ import { createJob, ended, runNow, type StepSpec } from '../support/jobs.ts'
 import { createDatabase, realServer, type TestDatabase } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
 
-test('beside a live pgagent, each occurrence is told with what Escapement would have done', async ({ skip }) => {
+test.concurrent('beside a live pgagent, each occurrence is told with what Escapement would have done', async ({
+  skip,
+}) => {
   const database = await (await realServer())?.createDatabase({ extension: true })
   if (database === undefined) return skip()
   const client = await database.client()
@@ -36,7 +39,7 @@ test('beside a live pgagent, each occurrence is told with what Escapement would 
   }
   const args = [`${database.conninfo} user=watcher password=watcher`, '--late', '4s']
   const shadow = new ShadowProcess([...args, '--json'])
-  const forPeople = new ShadowProcess(args)
+  const forPeople = new ShadowProcess([...args, '--all'])
   await Promise.all([shadow.watching(), forPeople.watching()])
   await until(async () => isPast(client, late, 5), { what: 'a job to be late', timeoutMs: 30_000 })
   const pgagent = startPgagent(database)
@@ -88,6 +91,7 @@ test('beside a live pgagent, each occurrence is told with what Escapement would 
     expect(forPeople.output).toMatch(
       /^empty script \(job \d+\), due [\d :+-]+, run \d+\n {2}! step "step 1" is an empty script, which succeeds in pgAgent and fails in\n {4}Escapement\n/m,
     )
+    expect(forPeople.output).toMatch(/^agrees \(.*\n {2}= both alike: started after \S+, succeeded after \S+\n/m)
     expect(forPeople.output).toMatch(/^13 occurrences judged: 2 alike, 6 that Escapement does better, 5 to look at\n/m)
     expect(forPeople.output.split('\n').filter((line) => line.length > 80)).toEqual([])
   } finally {
@@ -97,7 +101,7 @@ test('beside a live pgagent, each occurrence is told with what Escapement would 
   }
 }, 240_000)
 
-test('beside Escapement itself there is nothing to tell, also over a lost session', async () => {
+test.concurrent('beside Escapement itself there is nothing to tell, also over a lost session', async () => {
   const database = await createDatabase({ schema: 'installed' })
   const client = await database.client()
   await client.query(watcher)
@@ -131,7 +135,7 @@ test('beside Escapement itself there is nothing to tell, also over a lost sessio
   }
 }, 180_000)
 
-test('nothing is written, no number drawn, and no agent registered', async () => {
+test.concurrent('nothing is written, no number drawn, and no agent registered', async () => {
   const database = await createDatabase({ schema: 'installed' })
   const client = await database.client()
   await makeJob(client, 'due', [{ code: 'SELECT 1' }])
@@ -157,7 +161,22 @@ test.each([
   expect(shadow.errors.trim().split('\n')).toEqual([expect.stringMatching(line)])
 })
 
-test('a database without jobs, or that may not be read, is one line', async () => {
+test.concurrent('who wants to leave is not held up by a server that does not answer', async () => {
+  const server = createServer(() => undefined).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const shadow = new ShadowProcess([`host=127.0.0.1 port=${port} dbname=x user=x sslmode=disable`])
+  await once(server, 'connection')
+
+  shadow.child.kill('SIGINT')
+  await until(() => shadow.child.exitCode !== null, { what: 'its end', timeoutMs: 20_000 })
+
+  expect(await shadow.ended).toBe(1)
+  expect(shadow.errors).toBe('error: it was ended before it could look once\n')
+  server.close()
+}, 60_000)
+
+test.concurrent('a database without jobs, or that may not be read, is one line', async () => {
   const [empty, installed] = await Promise.all([createDatabase(), createDatabase({ schema: 'installed' })])
   const client = await installed.client()
   await client.query(
