@@ -11,6 +11,7 @@ import { jobsCommand } from './cli/jobs.ts'
 import { rehearseCommand } from './cli/rehearse.ts'
 import { runCommand } from './cli/run.ts'
 import { runsCommand } from './cli/runs.ts'
+import { shadowCommand } from './cli/shadow.ts'
 import { startCommand } from './cli/start.ts'
 import { travelCommand } from './cli/travel.ts'
 import { agentCommand } from './config.ts'
@@ -30,6 +31,7 @@ const program = new Command('escapement')
   .addCommand(abortCommand())
   .addCommand(rehearseCommand())
   .addCommand(doctorCommand())
+  .addCommand(shadowCommand())
   .addCommand(adoptCommand())
   .addCommand(handBackCommand())
   .addCommand(travelCommand())

@@ -16,6 +16,7 @@ const reach: Readonly<Record<string, Reach>> = {
   'version.ts': { units: [], libraries: [] },
   'clock.ts': { units: [], libraries: ['xstate'] },
   domain: { units: [], libraries: [] },
+  shadow: { units: ['domain'], libraries: [] },
   postgres: { units: [], libraries: ['effect', 'pg'] },
   schema: { units: [], libraries: ['pg'] },
   embedded: { units: [], libraries: ['execa'] },
@@ -59,6 +60,7 @@ const reach: Readonly<Record<string, Reach>> = {
       'inspect',
       'postgres',
       'schema',
+      'shadow',
       'simulation',
       'store',
       'trace',
@@ -70,7 +72,7 @@ const reach: Readonly<Record<string, Reach>> = {
 }
 
 /** What is true of jobs, and what happens when, must run in any world, a simulated one included. */
-const withoutNode = ['domain', 'machines']
+const withoutNode = ['domain', 'machines', 'shadow']
 const worldly =
   /\bDate\.now\(|\bnew Date\(\)|\bMath\.random\(|\bset(Timeout|Interval|Immediate)\(|\bprocess\.|\bconsole\./
 

@@ -98,7 +98,7 @@ const factsQuery = `
     (SELECT count(*)::int FROM pgagent.pga_job WHERE NOT jobenabled) AS disabled`
 
 /** Definitions in the form in which the store reads them; see `JobDefinition`. */
-const jobsQuery = `
+export const jobsQuery = `
   SELECT jobhostagent AS host, ${epochMs('jobnextrun')} AS "nextRun", jobagentid IS NOT NULL AS "isClaimed",
     json_build_object(
       'jobid', jobid, 'jobname', jobname, 'jobdesc', jobdesc,

@@ -13,6 +13,16 @@ export class Heap<Item extends Timed> {
     return this.#items[0]
   }
 
+  /** The earliest moment after this one; infinite if there is none. Slow where the first is not after it. */
+  firstAfter(moment: number): number {
+    const { first } = this
+    if (first === undefined || first.at > moment) return first?.at ?? Number.POSITIVE_INFINITY
+    return this.#items.reduce(
+      (earliest, { at }) => (at > moment ? Math.min(earliest, at) : earliest),
+      Number.POSITIVE_INFINITY,
+    )
+  }
+
   add(item: Item): void {
     const items = this.#items
     let at = items.push(item) - 1

@@ -190,11 +190,10 @@ class Model {
     }
     if (agent.runs.size < runsMax) {
       // An agent that is alone knows of every change, since all are its own; its idle looks would find nothing.
-      const othersRun = this.#running > agent.runs.size
+      const othersRun = this.#running > agent.runs.size || this.#isDueElsewhere(agent)
       const isAlone = hosts.length === 1 && !othersRun
       const pollMs = announces && !othersRun ? agentDefaults.idleLookMs : agentDefaults.pollMs
-      const nextDueAt = this.#earliest(agent)?.first?.at ?? Number.POSITIVE_INFINITY
-      const nextDueInMs = Math.max(1, Math.ceil(nextDueAt - this.#now))
+      const nextDueInMs = Math.max(1, Math.ceil(this.#nextDueAt() - this.#now))
       const waitMs = isAlone ? nextDueInMs : Math.min(pollMs, nextDueInMs)
       if (waitMs !== Number.POSITIVE_INFINITY) {
         this.#wait(this.#now + waitMs, 'look', undefined, agent, agent.looks)
@@ -203,6 +202,21 @@ class Model {
     if (atOnce === undefined) return
     for (const run of atOnce) this.#end(run, endWithoutAttempts(run))
     this.#look(agent)
+  }
+
+  /** When the next job falls due, whoever's host it asks for: an agent looks then, to see what others may leave behind. */
+  #nextDueAt(): Instant {
+    let earliest = Number.POSITIVE_INFINITY
+    for (const heap of this.#due.values()) earliest = Math.min(earliest, heap.firstAfter(this.#now))
+    return earliest
+  }
+
+  /** Whether a job is due that only another host's agent may claim, and so run. */
+  #isDueElsewhere({ host }: ModelAgent): boolean {
+    for (const [asked, { first }] of this.#due) {
+      if (asked !== '' && asked !== host && first !== undefined && first.at <= this.#now) return true
+    }
+    return false
   }
 
   #earliest({ host }: ModelAgent): Heap<Due> | undefined {

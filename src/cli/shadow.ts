@@ -1,0 +1,126 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { type Command, InvalidArgumentError } from 'commander'
+import { Effect } from 'effect'
+import { formatDuration, parseDuration } from '../domain/settings.ts'
+import type { Session } from '../postgres/session.ts'
+import { clearError } from './clear-error.ts'
+import { CliError, UsageError } from './cli-error.ts'
+import { inSession } from './connect.ts'
+import { listenForDeparture } from './departure.ts'
+import { printLine } from './print.ts'
+import { ShadowWatch } from './shadow-watch.ts'
+import { divideArguments, type TargetFlags, targetCommand } from './target.ts'
+
+type ShadowFlags = TargetFlags & {
+  readonly for?: number
+  readonly every: number
+  readonly late: number
+  readonly all?: true
+}
+
+/** `escapement shadow`: what pgAgent does, beside what Escapement would have done. */
+export function shadowCommand(): Command {
+  return targetCommand('shadow')
+    .description(
+      'Watches a live pgAgent, and tells of each occurrence what Escapement would have done: nothing is run, and nothing is written.',
+    )
+    .option('--for <duration>', 'end by itself after that, as 24h (default: until Ctrl-C)', duration(1_000))
+    .option('--every <duration>', 'how often to look', duration(100, 60_000), 1_000)
+    .option('--late <duration>', 'from how much on a start is late', duration(1), 1_000)
+    .option('--all', 'tell also of occurrences in which both agree')
+    .addHelpText('after', help)
+    .action(async (given: string[], flags: ShadowFlags) => {
+      const { words, conninfo } = divideArguments(given, flags)
+      if (words.length > 0)
+        throw new UsageError(`"${words.join(' ')}" is no connection string, such as "dbname=postgres"`)
+      const departure = listenForDeparture()
+      departure.addEventListener('abort', () => setTimeout(() => process.exit(), 2 * farewellMs).unref())
+      const deadline = performance.now() + (flags.for ?? Number.POSITIVE_INFINITY)
+      const rest = (ms: number) => {
+        const left = Math.max(0, Math.min(ms, deadline - performance.now()))
+        return pause(left, undefined, { signal: departure }).catch(() => undefined)
+      }
+      const isOver = () => departure.aborted || performance.now() >= deadline
+      const watch = new ShadowWatch({
+        lateMs: flags.late,
+        everyMs: flags.every,
+        json: flags.json === true,
+        all: flags.all === true,
+      })
+
+      let pauseMs = firstPauseMs
+      while (!isOver()) {
+        try {
+          const watching = inSession(conninfo, async (session) => {
+            await watch.open(session)
+            while (!isOver()) {
+              const before = performance.now()
+              await lookIn(session, watch)
+              pauseMs = firstPauseMs
+              await rest(flags.every - (performance.now() - before))
+            }
+          })
+          await Promise.race([watching, soonAfter(departure)])
+        } catch (error) {
+          if (!watch.hasBegun) throw error
+          watch.lose(clearError(error))
+          await rest(pauseMs)
+          pauseMs = Math.min(pauseMs * 2, lastPauseMs)
+        }
+      }
+      if (!watch.hasBegun) throw new CliError('it was ended before it could look once')
+      const { text, isClean } = watch.end()
+      printLine(text)
+      if (!isClean) process.exitCode = somethingToLookAt
+    })
+}
+
+/** A server that does not answer holds nobody up who wants to leave. */
+function soonAfter(departure: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    departure.addEventListener('abort', () => setTimeout(resolve, farewellMs).unref())
+  })
+}
+
+/** One look; a server that does not answer is taken for lost. Rejects with the reason if the session has ended. */
+async function lookIn(session: Session, watch: ShadowWatch): Promise<void> {
+  const silence = setTimeout(session.destroy, answerMaxMs)
+  try {
+    await watch.look(session.client)
+  } catch (error) {
+    throw session.isOpen() ? error : new CliError(await Effect.runPromise(session.ended))
+  } finally {
+    clearTimeout(silence)
+  }
+}
+
+/** Neither 1, for what could not be done, nor 2, for a command line that makes no sense. */
+const somethingToLookAt = 3
+const answerMaxMs = 30_000
+const farewellMs = 2_000
+const firstPauseMs = 1_000
+const lastPauseMs = 30_000
+
+function duration(minMs: number, maxMs = Number.POSITIVE_INFINITY): (text: string) => number {
+  return (text) => {
+    const durationMs = parseDuration(text)
+    if (durationMs === undefined || durationMs < minMs || durationMs > maxMs) {
+      const range =
+        maxMs === Number.POSITIVE_INFINITY
+          ? `, ${formatDuration(minMs)} or more`
+          : ` from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`
+      throw new InvalidArgumentError(`It must be a duration, as 90s or 24h${range}.`)
+    }
+    return durationMs
+  }
+}
+
+const help = `
+It needs USAGE on schema pgagent and SELECT on its tables, and makes no row in pga_jobagent. It reads them once a second
+(--every), each time by one statement in a read-only transaction. Times are of the database session (PGTZ), in which
+schedules are read too, as the agent would. Ctrl-C ends it with the report, as --for does.
+
+A line is told for each occurrence in which the two differ; starts that are less than 10 s late are told once for each
+job, and counted. "+" is what Escapement does better, "!" what somebody should look at before the switch. Exit status:
+0 if there is nothing to look at, 3 if there is, 1 if it could not watch. With --json, a line of JSON for each occurrence, both alike or not, and one
+for the summary. See docs/shadow.md.`
