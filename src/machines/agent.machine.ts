@@ -124,7 +124,8 @@ export const agentMachine = setup({
       nextLookMs: nextLookMs(context, claim),
       orphans: claim.orphans,
     })),
-    countFinished: assign(({ context }) => ({ running: context.running - 1 })),
+    /** The slot that it leaves is a reason to look. */
+    countFinished: assign(({ context }) => ({ running: context.running - 1, nudged: true })),
     rememberNudge: assign({ nudged: true }),
     forgetNudge: assign({ nudged: false }),
     rememberStop: assign(({ context }) => ({ stopsAsked: context.stopsAsked + 1 })),
@@ -153,7 +154,7 @@ export const agentMachine = setup({
   on: {
     abort: { actions: { type: 'abortJob', params: ({ event }) => event } },
     nudge: { actions: 'rememberNudge' },
-    runFinished: { actions: ['countFinished', 'rememberNudge'] },
+    runFinished: { actions: 'countFinished' },
     stop: [{ guard: 'isStopping', actions: 'rememberStop' }, { actions: ['rememberStop', 'limitDrain'] }],
     trouble: { actions: { type: 'takeTrouble', params: ({ event }) => event.reason } },
   },

@@ -121,7 +121,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'an agent takes another on its host for its earlier self',
     caughtBy: 'livingAgentsKeepTheirRuns',
-    seed: 10,
+    seed: 6,
     parts: store(({ database, line, host }) => ({
       rescueOrphans: line.send('rescueOrphans', (pid) => {
         const mine = [...database.agents.values()].filter((each) => each.host === host && each.pid !== pid)

@@ -109,5 +109,6 @@ describe.skipIf(!existsSync('dist/simulation/swarm-program.js'))('the swarm as a
 })
 
 function run(node: string, args: readonly string[]): Promise<{ readonly stdout: string }> {
-  return promisify(execFile)(node, ['dist/simulation/swarm-program.js', ...args])
+  // As `npm run swarm` does.
+  return promisify(execFile)(node, ['--max-semi-space-size=64', 'dist/simulation/swarm-program.js', ...args])
 }
