@@ -173,11 +173,20 @@ class Model {
 
   /** Claims what is due, and waits for what is due next. A full agent looks again when one of its runs has ended. */
   #look(agent: ModelAgent): void {
-    const { runsMax, hosts, announces } = this.#rehearsal
-    if (agent.isStopping) return
-    agent.looks++
+    let atOnce: readonly ModelRun[] | undefined
+    do {
+      if (agent.isStopping) return
+      agent.looks++
+      atOnce = this.#claimDue(agent)
+      if (agent.runs.size < this.#rehearsal.runsMax) this.#waitForNext(agent)
+      if (atOnce !== undefined) for (const run of atOnce) this.#end(run, endWithoutAttempts(run))
+    } while (atOnce !== undefined)
+  }
+
+  /** Starts what is due, as far as there are slots. Answers the runs that are over as they begin; undefined for none. */
+  #claimDue(agent: ModelAgent): readonly ModelRun[] | undefined {
     let atOnce: ModelRun[] | undefined
-    while (agent.runs.size < runsMax) {
+    while (agent.runs.size < this.#rehearsal.runsMax) {
       const heap = this.#earliest(agent)
       const due = heap?.first
       if (heap === undefined || due === undefined || due.at > this.#now) break
@@ -188,20 +197,18 @@ class Model {
         atOnce.push(run)
       }
     }
-    if (agent.runs.size < runsMax) {
-      // An agent that is alone knows of every change, since all are its own; its idle looks would find nothing.
-      const othersRun = this.#running > agent.runs.size || this.#isDueElsewhere(agent)
-      const isAlone = hosts.length === 1 && !othersRun
-      const pollMs = announces && !othersRun ? agentDefaults.idleLookMs : agentDefaults.pollMs
-      const nextDueInMs = Math.max(1, Math.ceil(this.#nextDueAt() - this.#now))
-      const waitMs = isAlone ? nextDueInMs : Math.min(pollMs, nextDueInMs)
-      if (waitMs !== Number.POSITIVE_INFINITY) {
-        this.#wait(this.#now + waitMs, 'look', undefined, agent, agent.looks)
-      }
-    }
-    if (atOnce === undefined) return
-    for (const run of atOnce) this.#end(run, endWithoutAttempts(run))
-    this.#look(agent)
+    return atOnce
+  }
+
+  #waitForNext(agent: ModelAgent): void {
+    const { hosts, announces } = this.#rehearsal
+    // An agent that is alone knows of every change, since all are its own; its idle looks would find nothing.
+    const othersRun = this.#running > agent.runs.size || this.#isDueElsewhere(agent)
+    const isAlone = hosts.length === 1 && !othersRun
+    const pollMs = announces && !othersRun ? agentDefaults.idleLookMs : agentDefaults.pollMs
+    const nextDueInMs = Math.max(1, Math.ceil(this.#nextDueAt() - this.#now))
+    const waitMs = isAlone ? nextDueInMs : Math.min(pollMs, nextDueInMs)
+    if (waitMs !== Number.POSITIVE_INFINITY) this.#wait(this.#now + waitMs, 'look', undefined, agent, agent.looks)
   }
 
   /** When the next job falls due, whoever's host it asks for: an agent looks then, to see what others may leave behind. */

@@ -117,7 +117,7 @@ function hours(ms: number): string {
   return (ms / 3_600_000).toFixed(1)
 }
 
-/** True: any port. */
+/** True: the usual port, or the next free one. */
 function portIn(text: string | undefined): number | true | undefined {
   if (text === undefined || text === '') return text === '' ? true : undefined
   const port = numberIn('inspect', text)

@@ -29,7 +29,44 @@ describe('the model of a rehearsal', () => {
     },
     30_000 + worlds * 1_000,
   )
+
+  test('makes up for thousands of occurrences of a job that has nothing to do', () => {
+    const from = Date.parse('2026-06-12T00:00:00Z')
+    const day = 86_400_000
+    const job = {
+      id: 1,
+      name: 'without steps',
+      steps: [],
+      schedules: [everyMinute],
+      timeZone: 'UTC',
+      catchUp: { type: 'all', spanMs: 366 * day },
+    } as const
+    const rehearsal: Rehearsal = {
+      jobs: [{ job, host: '', nextRun: from - 11 * day }],
+      from: from - 11 * day - 60_000,
+      to: from + 60_000,
+      hosts: ['alpha'],
+      runsMax: 50,
+      announces: true,
+      outages: [{ from: from - 11 * day - 60_000, to: from }],
+      behaviourOf: () => ({ takesMs: 1, fails: false }),
+    }
+    expect(runsOf(rehearse, rehearsal).length).toBe(11 * 1_440 + 1)
+  })
 })
+
+const everyMinute: Schedule = {
+  id: 1,
+  name: 'every minute',
+  start: Number.NEGATIVE_INFINITY,
+  minutes: Array.from({ length: 60 }, (_, minute) => minute),
+  hours: [],
+  weekdays: [],
+  monthDays: [],
+  lastDay: false,
+  months: [],
+  exceptions: [],
+}
 
 function runsOf(
   engine: (rehearsal: Rehearsal, told: (run: RehearsedRun) => void) => void,
