@@ -1,7 +1,8 @@
 import { appendFileSync } from 'node:fs'
 import type { AnyActorRef } from 'xstate'
-import { isUnattended, latenessText, missedReason } from './domain/catch-up.ts'
+import { isMissed, latenessText, missedReason } from './domain/catch-up.ts'
 import type { Claim, Job, Rescue, Run } from './domain/job.ts'
+import { tellingLine } from './domain/output.ts'
 import { formatDuration } from './domain/settings.ts'
 import type { AgentEvent } from './machines/agent.machine.ts'
 import type { Transition } from './machines/transition.ts'
@@ -165,7 +166,7 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
 
   /** A missed run that is not run says so at its end. */
   function logLate(run: Run): void {
-    if (!isUnattended(run) || missedReason(run) !== undefined) return
+    if (!isMissed(run) || missedReason(run) !== undefined) return
     const about = { jobId: run.job.id, job: run.job.name, runId: run.id }
     write({ ...info(`run ${run.id} of job "${run.job.name}" catches up: ${latenessText(run)}`), about })
   }
@@ -209,7 +210,7 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
     if (to === 'executing.interrupting') write({ ...debug(`${name} is asked to end`), about })
     if (to !== 'ending' || result === undefined) return
     const text = `${name} ${outcomes[result.outcome]} (result ${result.code})${reasonIn(result.output)}`
-    const matters = result.outcome !== 'succeeded' && step.onError === 'fail'
+    const matters = result.outcome !== 'succeeded' && result.outcome !== 'missed' && step.onError === 'fail'
     write({ ...(result.outcome === 'succeeded' ? debug(text) : matters ? warning(text) : info(text)), about })
   }
 }
@@ -248,12 +249,8 @@ function runsGoOn(running: number): string {
   return running === 0 ? '' : `; ${running} ${running === 1 ? 'run goes' : 'runs go'} on`
 }
 
-/** The line of an output that says most: the agent's remark, the server's error, the first on stderr, or the first. */
 function reasonIn(output: string): string {
-  const [, said, errors] = /^(.*?)(?:\nScript Error: \n(.*))?$/s.exec(output) ?? []
-  const remark = /^\[(?:timed out|aborted).*\]$/m.exec(output)?.[0]
-  const serverError = /^(?:ERROR|FATAL|PANIC): .*$/m.exec(output)?.[0]
-  const line = remark ?? serverError ?? (errors?.trim() || said?.trim() || '').split('\n', 1)[0]?.trimEnd() ?? ''
+  const line = tellingLine(output)
   if (line === '') return ''
   return `: ${line.length > 200 ? `${line.slice(0, 200)}…` : line}`
 }

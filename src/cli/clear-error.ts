@@ -7,7 +7,7 @@ export function clearError(error: unknown): string {
   switch (error.code) {
     case '3F000':
     case '42P01':
-      return 'there is no pgAgent schema in this database: run "escapement install" for it, or name the database that has one'
+      return 'this database has no pgAgent schema: connect to the one that has it, often "dbname=postgres", or run "escapement install" to make one'
     case '42501':
       return `the role lacks a right: ${inOneLine(error)}: have it granted, or connect as another role`
     case '55P03':

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Client } from 'pg'
+import { tellingLine } from '../domain/output.ts'
 import { inCell, printLine, renderTable } from './print.ts'
 import { findRuns, type RunRecord } from './run-history.ts'
 import { localTime, shortDuration, statusWord } from './wording.ts'
@@ -77,8 +78,8 @@ function printChanges(): (runs: readonly RunRecord[]) => void {
   }
 }
 
-/** The last words of a run: what its last attempt said, for HTTP without the head of the answer. */
-function said({ attempts = [] }: RunRecord): string {
-  const lines = (attempts.at(-1)?.output ?? '').trim().split('\n')
-  return lines.at(-1) ?? ''
+/** The last words of a run: what its last attempt said, for HTTP without the head of the answer; or why it failed. */
+function said({ status, attempts = [] }: RunRecord): string {
+  const output = attempts.at(-1)?.output ?? ''
+  return status === 'failed' ? tellingLine(output) : (output.trim().split('\n').at(-1) ?? '')
 }

@@ -12,9 +12,7 @@ import { formatDuration } from './settings.ts'
  */
 export function missedReason(run: Run): string | undefined {
   const { catchUp } = run.job
-  if (catchUp === undefined || catchUp.type === 'once' || !isUnattended(run) || !isOccurrence(run.job, run.dueAt)) {
-    return undefined
-  }
+  if (catchUp === undefined || catchUp.type === 'once' || !isMissed(run)) return undefined
   const spanMs = catchUp.type === 'all' ? catchUp.spanMs : 0
   if (latenessMs(run) <= spanMs + graceMs) return undefined
   const setting = catchUp.type === 'all' ? `@catchup all ${formatDuration(spanMs)}` : '@catchup none'
@@ -33,9 +31,9 @@ export function nextRunAfter({ job, dueAt, lastRun }: Ended, now: Instant): Inst
   return nextRun(job.schedules, searchFrom({ job, dueAt, lastRun }, now), job.timeZone)
 }
 
-/** Whether no agent was up when the run was due, for longer than an agent that is up is ever late. */
-export function isUnattended(run: Run): boolean {
-  return !run.attended && Number.isFinite(run.dueAt) && latenessMs(run) > graceMs
+/** Whether no agent was up when the run was due, by a schedule, for longer than an agent that is up is ever late. */
+export function isMissed(run: Run): boolean {
+  return !run.attended && Number.isFinite(run.dueAt) && latenessMs(run) > graceMs && isOccurrence(run.job, run.dueAt)
 }
 
 /** How late, for people: `due at 2026-03-01T02:00:00Z, 3h2m before, when no agent was up`. */

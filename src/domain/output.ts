@@ -37,6 +37,14 @@ export class Output {
   }
 }
 
+/** The line of a failure's output that says most: the agent's remark, the server's error, the first on stderr, or the first. */
+export function tellingLine(output: string): string {
+  const [, said, errors] = /^(.*?)(?:\nScript Error: \n(.*))?$/s.exec(output) ?? []
+  const remark = /^\[(?:timed out|aborted).*\]$/m.exec(output)?.[0]
+  const serverError = /^(?:ERROR|FATAL|PANIC): .*$/m.exec(output)?.[0]
+  return remark ?? serverError ?? (errors?.trim() || said?.trim() || '').split('\n', 1)[0]?.trimEnd() ?? ''
+}
+
 /** Text up to a number of UTF-8 bytes; past that, its first and last halves. */
 class CappedText {
   readonly #halfMax: number

@@ -223,9 +223,10 @@ function need(granted: boolean, right: string, { user }: Found): void {
 }
 
 function needOwnership(found: Found): void {
-  need(found.mayCreateInSchema, 'CREATE on schema pgagent', found)
   const foreign = found.foreign[0]
-  need(foreign === undefined, `ownership of ${foreign?.object}, which belongs to ${foreign?.owner}`, found)
+  const owner = foreign?.owner
+  need(foreign === undefined, `ownership of ${foreign?.object}, which belongs to ${owner}: connect as ${owner}`, found)
+  need(found.mayCreateInSchema, 'CREATE on schema pgagent', found)
 }
 
 function ours({ kind }: Found): string {

@@ -41,10 +41,10 @@ function refusalOf(facts: SchemaFactsRow): string | undefined {
   const { database, role, has_jobs, has_version, may_use, time_zone, server_number, server } = facts
   if (server_number < 120_000) return `PostgreSQL ${server} is too old: Escapement needs 12 or later`
   if (may_use === false) {
-    return `role "${role}" may not use schema pgagent in database "${database}": GRANT USAGE ON SCHEMA pgagent TO "${role}"`
+    return `role "${role}" may not use schema pgagent in database "${database}": GRANT USAGE ON SCHEMA pgagent TO "${role}"; and what else the README lists under "Rights"`
   }
   if (!has_jobs) {
-    return `database "${database}" has no pgAgent schema: run "escapement install" there, or connect to the database that has it`
+    return `database "${database}" has no pgAgent schema: connect to the one that has it, often "dbname=postgres", or run "escapement install" to make one`
   }
   if (!has_version) {
     return `the pgAgent schema in database "${database}" does not tell its version, so it is older than pgAgent 3.4: upgrade it by pgAgent's own scripts first`
@@ -63,6 +63,6 @@ function lackOf(
     return `the pgAgent schema in database "${database}" is of version ${version}, and this agent needs 4: run "escapement install --repair", or ALTER EXTENSION pgagent UPDATE`
   }
   if (missing.length > 0)
-    return `role "${role}" lacks rights in database "${database}": GRANT ${missing.join(', ')} TO "${role}"`
+    return `role "${role}" lacks rights in database "${database}": ${missing.map((right) => `GRANT ${right} TO "${role}";`).join(' ')}`
   return undefined
 }

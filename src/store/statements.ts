@@ -258,7 +258,7 @@ export const schemaFacts = `
 /** For a schema that is there: its version, and the rights that are missing. */
 export const schemaRights = `
   SELECT pgagent.pgagent_schema_version() AS version, ARRAY(
-    SELECT verb || ' on pgagent.' || relation
+    SELECT string_agg(verb, ', ' ORDER BY array_position(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], verb)) || ' ON pgagent.' || relation
     FROM (VALUES
       ('pga_job', 'SELECT'), ('pga_job', 'UPDATE'),
       ('pga_jobstep', 'SELECT'), ('pga_schedule', 'SELECT'), ('pga_exception', 'SELECT'),
@@ -267,7 +267,8 @@ export const schemaRights = `
       ('pga_jobsteplog', 'SELECT'), ('pga_jobsteplog', 'INSERT'), ('pga_jobsteplog', 'UPDATE')
     ) AS needed (relation, verb)
     WHERE NOT has_table_privilege('pgagent.' || relation, verb)
+    GROUP BY relation
     UNION ALL
-    SELECT 'USAGE on sequence pgagent.' || name
+    SELECT 'USAGE ON SEQUENCE pgagent.' || name
     FROM unnest(ARRAY['pga_joblog_jlgid_seq', 'pga_jobsteplog_jslid_seq']) AS name
     WHERE NOT has_sequence_privilege('pgagent.' || name, 'USAGE')) AS missing`

@@ -257,7 +257,7 @@ describe.concurrent('escapement adopt', () => {
     expect(await escapement(['adopt', empty.conninfo])).toEqual({
       stdout: '',
       stderr: expect.stringMatching(
-        /^error: database "test_\w+" has no pgAgent schema: run "escapement install" there/,
+        /^error: database "test_\w+" has no pgAgent schema: connect to the one that has it, often "dbname=postgres"/,
       ),
       exitCode: 1,
     })

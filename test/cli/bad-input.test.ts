@@ -106,7 +106,7 @@ describe('bad input', () => {
       expect(await escapement([...args, database.conninfo])).toEqual({
         stdout: '',
         stderr:
-          'error: there is no pgAgent schema in this database: run "escapement install" for it, or name the database that has one',
+          'error: this database has no pgAgent schema: connect to the one that has it, often "dbname=postgres", or run "escapement install" to make one',
         exitCode: 1,
       })
     }

@@ -255,7 +255,7 @@ describe('the daemon, started where it cannot serve', () => {
       'no schema',
       () => [bare.conninfo],
       1,
-      /ERROR: database ".*" has no pgAgent schema: run "escapement install" there/,
+      /ERROR: database ".*" has no pgAgent schema: connect to the one that has it, often "dbname=postgres", or run "escapement install" to make one/,
     ],
     [
       'no right to use the schema',
@@ -267,7 +267,7 @@ describe('the daemon, started where it cannot serve', () => {
       'insufficient rights',
       () => [conninfo({ user: 'weak', password: 'weakling' })],
       1,
-      /ERROR: role "weak" lacks rights in database ".*": GRANT .*INSERT on pgagent.pga_jobagent/,
+      /ERROR: role "weak" lacks rights in database ".*": (GRANT [A-Z, ]+ ON (SEQUENCE )?pgagent\.\w+ TO "weak";( |$))+/m,
     ],
     ['an unknown option', () => ['--nonsense', 'dbname=x'], 2, /error: unknown option '--nonsense'/],
     [
