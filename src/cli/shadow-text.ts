@@ -41,6 +41,8 @@ export function findingText(finding: Finding, zone: TimeZone): string {
       return `agent ${finding.agent} is gone, and the job stays claimed until some pgAgent starts; any other agent of Escapement frees it within seconds`
     case 'runNowLost':
       return `a "run now" at ${at(finding.askedFor)} came while it ran and was lost at its end; Escapement would have run it again`
+    case 'nextRunLost':
+      return `its next run was set to ${at(finding.askedFor)} while it ran, and to ${at(finding.pgagent)} by pgAgent at its end; Escapement would have kept the former`
     case 'dropped':
       return 'it was due and not yet started when its next run was set anew, and so was lost; Escapement would have started it at its due time'
     case 'notRun':
@@ -149,6 +151,7 @@ const titles: Readonly<Record<string, string>> = {
   'stuck unknown': 'stuck',
   orphaned: 'claimed by a dead agent',
   runNowLost: '"run now" lost',
+  nextRunLost: 'next run overwritten',
   dropped: 'lost by an edit',
   'notRun noAgent': 'not run: no agent up',
   'notRun noHost': 'not run: no agent of its host',

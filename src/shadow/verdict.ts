@@ -46,6 +46,8 @@ export type Finding =
   | { readonly kind: 'orphaned'; readonly agent: number }
   /** Somebody set the next run while the job ran, to a time that came before it ended; the end overwrote it. */
   | { readonly kind: 'runNowLost'; readonly askedFor: Instant }
+  /** As before, to a time that comes after its end. */
+  | { readonly kind: 'nextRunLost'; readonly askedFor: Instant; readonly pgagent: Instant | undefined }
   /** It was due and had not started when somebody set another next run. */
   | { readonly kind: 'dropped' }
   /** It is due, and nobody starts it. */
