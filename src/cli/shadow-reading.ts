@@ -1,5 +1,6 @@
 import type { Client } from 'pg'
 import { isTimeZone } from '../domain/time-zone.ts'
+import { ConnectError } from '../postgres/connect-error.ts'
 import type { Look, SeenAttempt, SeenJob, SeenRun } from '../shadow/look.ts'
 import { type JobDefinition, jobOf } from '../store/rows.ts'
 import { CliError } from './cli-error.ts'
@@ -21,7 +22,10 @@ export type Reading = {
   readonly print: string
 }
 
-/** Finds out whether there is something to watch here, and in which time zone. Writes nothing. */
+/**
+ * Finds out whether there is something to watch here, and in which time zone. Writes nothing. Rejects with `CliError`, or
+ * with `ConnectError` at a standby, which may be promoted.
+ */
 export async function readTimeZone(client: Client): Promise<string> {
   const { rows } = await client.query<{ found: boolean; isStandby: boolean; timeZone: string }>(
     `SELECT to_regclass('pgagent.pga_job') IS NOT NULL AS found, pg_is_in_recovery() AS "isStandby",
@@ -31,7 +35,10 @@ export async function readTimeZone(client: Client): Promise<string> {
   if (!found) {
     throw new CliError('this database has no pgAgent schema: connect to the one that has it, often "dbname=postgres"')
   }
-  if (isStandby) throw new CliError('this server is a standby, where agents cannot be seen: connect to the primary')
+  if (isStandby) {
+    const message = 'this server is a standby, where agents cannot be seen: connect to the primary'
+    throw new ConnectError({ kind: 'unreachable', message, isAboutTls: false })
+  }
   if (!isTimeZone(timeZone)) {
     throw new CliError(`the session's time zone "${timeZone}" is not one that Escapement knows: set another by PGTZ`)
   }

@@ -150,6 +150,51 @@ test.concurrent('nothing is written, no number drawn, and no agent registered', 
   await database.drop()
 }, 60_000)
 
+test.concurrent.each([
+  ['a right that is revoked', 'REVOKE USAGE ON SCHEMA pgagent FROM watcher', /the role lacks a right: .*pgagent/],
+  [
+    'another time zone',
+    "DO $$ BEGIN EXECUTE format('ALTER ROLE watcher IN DATABASE %I SET timezone = $z$Asia/Tokyo$z$', current_database()); END $$",
+    /the session's time zone was "\S+", and now is "Asia\/Tokyo"/,
+  ],
+])(
+  'a look that is cut off is tried again, and %s ends the watch with its report',
+  async (_, change, reason) => {
+    const database = await createDatabase({ schema: 'installed' })
+    const client = await database.client()
+    await client.query(watcher)
+    const shadow = new ShadowProcess([`${database.conninfo} user=watcher password=watcher`])
+    const watchers = "FROM pg_stat_activity WHERE datname = current_database() AND usename = 'watcher'"
+    try {
+      await shadow.watching()
+      await looked(client)
+      await client.query('BEGIN; LOCK TABLE pgagent.pga_job')
+      await until(async () => (await client.query(`SELECT ${watchers} AND wait_event_type = 'Lock'`)).rowCount, {
+        what: 'a look that waits for a lock',
+        timeoutMs: 30_000,
+      })
+      await client.query(`SELECT pg_cancel_backend(pid) ${watchers}`)
+      await until(() => /The database cannot be seen: .*cancel.*Trying again/.test(shadow.errors), {
+        what: 'a word of the look that was cut off',
+        timeoutMs: 30_000,
+      })
+      await client.query('ROLLBACK')
+      await looked(client)
+
+      await client.query(change)
+      await client.query(`SELECT pg_terminate_backend(pid) ${watchers}`)
+
+      expect(await shadow.ended).toBe(1)
+      expect(shadow.errors.trim().split('\n').at(-1)).toMatch(new RegExp(`^error: .*${reason.source}`))
+      expect(shadow.output).toMatch(/^Watched from .*\n.* looks/m)
+    } finally {
+      await shadow.stop()
+      await database.drop()
+    }
+  },
+  60_000,
+)
+
 test.each([
   ['a time of nothing', ['--for', '0s'], 2, /^error: option '--for <duration>' argument '0s' is invalid\. It must be/],
   ['words that are no database', ['postgres'], 2, /^error: "postgres" is no connection string/],
