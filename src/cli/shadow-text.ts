@@ -66,6 +66,7 @@ const nextRunText = {
   earlyMinutes: 'pgAgent overlooks the early minutes of a later hour',
   lastDay: 'pgAgent overlooks the last day of the month next to other days',
   timeZone: 'pgAgent does not know its @timezone',
+  catchUp: 'pgAgent does not make up for what fell due meanwhile, as its @catchup asks',
   clockChange: 'clocks are changed on the way there, see docs/differences.md',
   unexplained: 'no known difference accounts for that; please look at its schedules',
 }
@@ -145,6 +146,7 @@ const titles: Readonly<Record<string, string>> = {
   'nextRun earlyMinutes': 'first times of a window lost',
   'nextRun lastDay': 'last day overlooked',
   'nextRun timeZone': 'next run differs: @timezone',
+  'nextRun catchUp': 'next run differs: @catchup',
   'nextRun clockChange': 'next run differs: clocks',
   'nextRun unexplained': 'next run differs, unexplained',
   'stuck shortMonth': 'stuck: days 29 to 31',

@@ -1,3 +1,4 @@
+import { nextRunAfter } from '../domain/catch-up.ts'
 import type { Instant, Job } from '../domain/job.ts'
 import { nextRun } from '../domain/next-run.ts'
 import type { SeenAgent, SeenJob, SeenRun } from './look.ts'
@@ -147,10 +148,10 @@ export class JobShadow {
     findings.push(...steps.findings)
     if (run.endedAt !== undefined && look.edit === undefined) findings.push(...missedFindings(definition, dueAt, run))
     const isLast = run.id === look.runs.at(-1)?.id && seen.claimedBy === undefined && seen.enabled
-    if (run.endedAt === undefined || !isLast || look.edit !== undefined) {
+    if (run.endedAt === undefined || !isLast || look.edit !== undefined || isCutShort(definition, dueAt)) {
       return this.#verdict({ dueAt, seen: course, expected: { ...expected, end: steps.end }, findings })
     }
-    const own = this.#nextRun(definition, run.endedAt)
+    const own = nextRunAfter({ job: definition, dueAt: dueAt ?? run.startedAt }, run.endedAt)
     const ours = askedFor ?? own
     if (askedFor !== undefined && seen.nextRun !== askedFor) {
       if (askedFor <= run.endedAt) findings.push({ kind: 'runNowLost', askedFor })
@@ -283,6 +284,11 @@ type Pending = { readonly dueAt: Instant; notRun: NotRunFinding | undefined }
 /** What a schedule gives is a whole minute; what somebody sets with `now()` is not. */
 function isByHand(at: Instant | undefined): boolean {
   return at !== undefined && at % 60_000 !== 0
+}
+
+/** What `@catchup all` makes up for after a run that somebody asked for depends on the claim before. */
+function isCutShort({ catchUp }: Job, dueAt: Instant | undefined): boolean {
+  return catchUp?.type === 'all' && (dueAt === undefined || isByHand(dueAt))
 }
 
 /** The due time may have lost fractions of a microsecond on the way. */

@@ -73,10 +73,11 @@ export type NextRunFinding = {
  * - `earlyMinutes`: pgAgent overlooks the early minutes of a later hour;
  * - `lastDay`: it overlooks the last day of the month next to other days;
  * - `timeZone`: it does not know the setting `@timezone`;
+ * - `catchUp`: it does not make up for what fell due meanwhile, as the setting `@catchup all` asks;
  * - `clockChange`: clocks are changed on the way there;
  * - `unexplained`: none of these accounts for it.
  */
-export type NextRunCause = 'earlyMinutes' | 'lastDay' | 'timeZone' | 'clockChange' | 'unexplained'
+export type NextRunCause = 'earlyMinutes' | 'lastDay' | 'timeZone' | 'catchUp' | 'clockChange' | 'unexplained'
 
 export type NotRunFinding = {
   readonly kind: 'notRun'

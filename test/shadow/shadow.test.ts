@@ -190,6 +190,42 @@ describe('what is seen of a job, and what is said of it', () => {
     expect(watch([idle('04:00', { next: '30:00' }), edit]).map(shown)).toEqual(['15:00 nextRun unexplained?'])
   })
 
+  test.each<[title: string, glance: Glance, told: string, catchUp?: Job['catchUp']]>([
+    [
+      'with @catchup all Escapement would run what fell due while it ran',
+      ends('15:00.5', '50:00', { next: '60:00' }),
+      '15:00 nextRun catchUp',
+    ],
+    [
+      'and what fell due before it started late',
+      ends('59:30', '60:10', { next: '75:00' }),
+      '15:00 late 2670000, nextRun catchUp',
+    ],
+    ['as the trigger of an installed schema does', ends('15:00.5', '50:00', { next: '30:00' }), '15:00 alike'],
+    [
+      'but not what is older than the span',
+      ends('15:00.5', '50:00', { next: '60:00' }),
+      '15:00 alike',
+      { type: 'all', spanMs: 60_000 },
+    ],
+    ['and nothing that has not passed', ends('15:00.5', '15:05'), '15:00 alike'],
+    [
+      'with @catchup none, as without, both pass over what fell due while it ran',
+      ends('15:00.5', '50:00', { next: '60:00' }),
+      '15:00 alike',
+      { type: 'none' },
+    ],
+  ])('%s', (_, glance, told, catchUp = { type: 'all', spanMs: 6 * 3_600_000 }) => {
+    expect(watch([due, glance], job({ catchUp })).map(shown)).toEqual([told])
+  })
+
+  test('a run that was missed by Escapement itself is not one that would be tried again', () => {
+    const twice = job({ catchUp: { type: 'none' }, steps: [{ ...step, attemptsMax: 2 }] })
+    const missed = ends('15:00.5', '15:00.6', { attempt: 'ignored', end: 'incomplete' })
+
+    expect(watch([due, missed], twice).map(shown)).toEqual(['15:00 alike'])
+  })
+
   test('a run that waits for another attempt is not stuck, and is once that does not come', () => {
     const retried = job({ steps: [{ ...step, attemptsMax: 3, backoff: { firstMs: 60_000, lastMs: 600_000 } }] })
     const waits = (at: string) => runs('15:00.5', { attempt: 'ignored', at })
