@@ -3,9 +3,10 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import type { Client } from 'pg'
 import { expect, test } from 'vitest'
+import { RealAgent } from '../differential/real-agent.ts'
 import { AgentProcess } from '../support/agent-process.ts'
 import { createJob, ended, runNow, type StepSpec } from '../support/jobs.ts'
-import { createDatabase, realServer, type TestDatabase } from '../support/postgres.ts'
+import { createDatabase, realServer } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
 
 test.concurrent('beside a live pgagent, each occurrence is told with what Escapement would have done', async ({
@@ -42,7 +43,7 @@ test.concurrent('beside a live pgagent, each occurrence is told with what Escape
   const forPeople = new ShadowProcess([...args, '--all'])
   await Promise.all([shadow.watching(), forPeople.watching()])
   await until(async () => isPast(client, late, 5), { what: 'a job to be late', timeoutMs: 30_000 })
-  const pgagent = startPgagent(database)
+  const pgagent = new RealAgent(database.conninfo)
   try {
     await ended(client, late, 60_000)
     await client.query('UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = ANY ($1)', [Object.values(jobs)])
@@ -57,7 +58,7 @@ test.concurrent('beside a live pgagent, each occurrence is told with what Escape
       timeoutMs: 90_000,
     })
     await until(() => shadow.output.includes('"noHost"'), { what: 'a word of the host', timeoutMs: 30_000 })
-    pgagent.kill('SIGKILL')
+    await pgagent.kill()
     await until(() => shadow.kinds('orphan'), { what: 'a word of the orphan', timeoutMs: 60_000 })
 
     const exitCode = await shadow.stop()
@@ -95,8 +96,7 @@ test.concurrent('beside a live pgagent, each occurrence is told with what Escape
     expect(forPeople.output).toMatch(/^13 occurrences judged: 2 alike, 6 that Escapement does better, 5 to look at\n/m)
     expect(forPeople.output.split('\n').filter((line) => line.length > 80)).toEqual([])
   } finally {
-    pgagent.kill('SIGKILL')
-    await Promise.all([shadow.stop(), forPeople.stop()])
+    await Promise.all([pgagent.kill(), shadow.stop(), forPeople.stop()])
     await database.drop()
   }
 }, 240_000)
@@ -116,7 +116,9 @@ test.concurrent('beside Escapement itself there is nothing to tell, also over a 
     await shadow.watching()
     await runNow(client, job)
     await until(() => shadow.verdicts('shared').length === 1, { what: 'the first verdict', timeoutMs: 60_000 })
-    await client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'watcher'")
+    await client.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'watcher'",
+    )
     await until(() => /The database cannot be seen: .*terminat/.test(shadow.errors), {
       what: 'a word of the loss',
       timeoutMs: 30_000,
@@ -161,14 +163,14 @@ test.concurrent.each([
   'a look that is cut off is tried again, and %s ends the watch with its report',
   async (_, change, reason) => {
     const database = await createDatabase({ schema: 'installed' })
-    const client = await database.client()
+    const [client, locker] = await Promise.all([database.client(), database.client()])
     await client.query(watcher)
     const shadow = new ShadowProcess([`${database.conninfo} user=watcher password=watcher`])
     const watchers = "FROM pg_stat_activity WHERE datname = current_database() AND usename = 'watcher'"
     try {
       await shadow.watching()
       await looked(client)
-      await client.query('BEGIN; LOCK TABLE pgagent.pga_job')
+      await locker.query('BEGIN; LOCK TABLE pgagent.pga_job')
       await until(async () => (await client.query(`SELECT ${watchers} AND wait_event_type = 'Lock'`)).rowCount, {
         what: 'a look that waits for a lock',
         timeoutMs: 30_000,
@@ -178,7 +180,7 @@ test.concurrent.each([
         what: 'a word of the look that was cut off',
         timeoutMs: 30_000,
       })
-      await client.query('ROLLBACK')
+      await locker.query('ROLLBACK')
       await looked(client)
 
       await client.query(change)
@@ -333,11 +335,6 @@ function shortMonth(): string {
   return `INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscmonthdays, jscmonths)
     SELECT $1, 'the 31st', (SELECT array_agg(n = 31 ORDER BY n) FROM generate_series(1, 32) AS n),
       (SELECT array_agg(n IN (${(month % 12) + 1}, ${((month + 1) % 12) + 1}) ORDER BY n) FROM generate_series(1, 12) AS n)`
-}
-
-function startPgagent({ host, port, user, name }: TestDatabase): ChildProcess {
-  const conninfo = `host=${host} port=${port} user=${user} dbname=${name}`
-  return spawn('/usr/bin/pgagent', ['-f', '-t', '1', conninfo], { stdio: 'ignore' })
 }
 
 /** Waits until the shadow has begun another look. */
