@@ -2,6 +2,8 @@ import type { Client } from 'pg'
 import { isTimeZone } from '../domain/time-zone.ts'
 import { ConnectError } from '../postgres/connect-error.ts'
 import type { Look, SeenAttempt, SeenJob, SeenRun } from '../shadow/look.ts'
+import { epochMs } from '../store/definition.ts'
+import { hasSession } from '../store/has-session.ts'
 import { type JobDefinition, jobOf } from '../store/rows.ts'
 import { CliError } from './cli-error.ts'
 import { jobsQuery } from './rehearse-reading.ts'
@@ -134,8 +136,6 @@ const attemptStatuses: Readonly<Record<string, SeenAttempt['status']>> = {
 
 const answerMaxMs = 20_000
 
-const epochMs = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
-
 /** The sum of what stands for each row: it changes when a row comes, goes or is written. */
 const printOf = (table: string, id: string, text = 'xmin::text') =>
   `(SELECT coalesce(sum(hashtextextended(${text}, ${id})::numeric), 0) FROM pgagent.${table})::text`
@@ -167,9 +167,7 @@ const lookQuery = `
             'durationMs', ${epochMs('jslduration')}) ORDER BY jslid), '[]')
           FROM pgagent.pga_jobsteplog WHERE jsljlgid = jlgid)) ORDER BY jlgid), '[]')
       FROM wanted JOIN pgagent.pga_joblog ON jlgid = id) AS runs,
-    (SELECT coalesce(json_agg(json_build_object('pid', jagpid, 'host', jagstation, 'isAlive', EXISTS (
-        SELECT FROM pg_catalog.pg_stat_activity
-        WHERE pid = jagpid AND datname = current_database() AND coalesce(backend_start <= jaglogintime, true)))), '[]')
+    (SELECT coalesce(json_agg(json_build_object('pid', jagpid, 'host', jagstation, 'isAlive', ${hasSession})), '[]')
       FROM pgagent.pga_jobagent) AS agents,
     CASE WHEN print IS DISTINCT FROM $3::text THEN (
       SELECT coalesce(json_agg(definition), '[]') FROM (${jobsQuery}) AS enabled) END AS definitions
