@@ -1,6 +1,7 @@
 import type { Client } from 'pg'
 import type { Instant, Job } from '../domain/job.ts'
 import type { PastAttempt } from '../simulation/rehearsal-behaviour.ts'
+import { definition, epochMs } from '../store/definition.ts'
 import { type JobDefinition, jobOf } from '../store/rows.ts'
 import { CliError } from './cli-error.ts'
 
@@ -89,8 +90,6 @@ function pastOf(rows: readonly AttemptRow[]): ReadonlyMap<number, readonly PastA
 /** The newest runs of each job that are looked at. */
 const runsMax = 100
 
-const epochMs = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
-
 const factsQuery = `
   SELECT ${epochMs('now()')} AS now, current_setting('TimeZone') AS "timeZone",
     EXISTS (SELECT FROM pg_catalog.pg_trigger JOIN pg_catalog.pg_proc ON pg_proc.oid = tgfoid
@@ -100,26 +99,8 @@ const factsQuery = `
 /** Definitions in the form in which the store reads them; see `JobDefinition`. */
 export const jobsQuery = `
   SELECT jobhostagent AS host, ${epochMs('jobnextrun')} AS "nextRun", jobagentid IS NOT NULL AS "isClaimed",
-    json_build_object(
-      'jobid', jobid, 'jobname', jobname, 'jobdesc', jobdesc,
-      'steps', (
-        SELECT coalesce(json_agg(json_build_object(
-          'jstid', jstid, 'jstname', jstname, 'jstdesc', jstdesc, 'jstkind', jstkind, 'jstcode', jstcode,
-          'jstconnstr', jstconnstr, 'jstdbname', jstdbname, 'jstonerror', jstonerror) ORDER BY jstname, jstid), '[]')
-        FROM pgagent.pga_jobstep WHERE jstjobid = jobid AND jstenabled),
-      'schedules', (
-        SELECT coalesce(json_agg(json_build_object(
-          'jscid', jscid, 'jscname', jscname, 'jscdesc', jscdesc,
-          'jscstart', ${epochMs('jscstart')}, 'jscend', ${epochMs('jscend')},
-          'jscminutes', jscminutes, 'jschours', jschours, 'jscweekdays', jscweekdays,
-          'jscmonthdays', jscmonthdays, 'jscmonths', jscmonths,
-          'exceptions', (
-            SELECT coalesce(json_agg(json_build_object(
-              'jexdate', to_char(jexdate, 'YYYY-MM-DD'), 'jextime', to_char(jextime, 'HH24:MI:SS'))
-              ORDER BY jexid), '[]')
-            FROM pgagent.pga_exception WHERE jexscid = jscid)) ORDER BY jscid), '[]')
-        FROM pgagent.pga_schedule WHERE jscjobid = jobid AND jscenabled)) AS definition
-  FROM pgagent.pga_job WHERE jobenabled ORDER BY jobid`
+    ${definition} AS definition
+  FROM pgagent.pga_job AS j WHERE jobenabled ORDER BY jobid`
 
 /**
  * $1 runs of each job, without those that were missed, whose attempts ran nothing. A failure that its step's on-error policy has turned into success is known by its result.

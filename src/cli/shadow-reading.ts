@@ -1,6 +1,9 @@
 import type { Client } from 'pg'
 import { isTimeZone } from '../domain/time-zone.ts'
+import { ConnectError } from '../postgres/connect-error.ts'
 import type { Look, SeenAttempt, SeenJob, SeenRun } from '../shadow/look.ts'
+import { epochMs } from '../store/definition.ts'
+import { hasSession } from '../store/has-session.ts'
 import { type JobDefinition, jobOf } from '../store/rows.ts'
 import { CliError } from './cli-error.ts'
 import { jobsQuery } from './rehearse-reading.ts'
@@ -21,7 +24,10 @@ export type Reading = {
   readonly print: string
 }
 
-/** Finds out whether there is something to watch here, and in which time zone. Writes nothing. */
+/**
+ * Finds out whether there is something to watch here, and in which time zone. Writes nothing. Rejects with `CliError`, or
+ * with `ConnectError` at a standby, which may be promoted.
+ */
 export async function readTimeZone(client: Client): Promise<string> {
   const { rows } = await client.query<{ found: boolean; isStandby: boolean; timeZone: string }>(
     `SELECT to_regclass('pgagent.pga_job') IS NOT NULL AS found, pg_is_in_recovery() AS "isStandby",
@@ -31,7 +37,10 @@ export async function readTimeZone(client: Client): Promise<string> {
   if (!found) {
     throw new CliError('this database has no pgAgent schema: connect to the one that has it, often "dbname=postgres"')
   }
-  if (isStandby) throw new CliError('this server is a standby, where agents cannot be seen: connect to the primary')
+  if (isStandby) {
+    const message = 'this server is a standby, where agents cannot be seen: connect to the primary'
+    throw new ConnectError({ kind: 'unreachable', message, isAboutTls: false })
+  }
   if (!isTimeZone(timeZone)) {
     throw new CliError(`the session's time zone "${timeZone}" is not one that Escapement knows: set another by PGTZ`)
   }
@@ -127,8 +136,6 @@ const attemptStatuses: Readonly<Record<string, SeenAttempt['status']>> = {
 
 const answerMaxMs = 20_000
 
-const epochMs = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
-
 /** The sum of what stands for each row: it changes when a row comes, goes or is written. */
 const printOf = (table: string, id: string, text = 'xmin::text') =>
   `(SELECT coalesce(sum(hashtextextended(${text}, ${id})::numeric), 0) FROM pgagent.${table})::text`
@@ -160,9 +167,7 @@ const lookQuery = `
             'durationMs', ${epochMs('jslduration')}) ORDER BY jslid), '[]')
           FROM pgagent.pga_jobsteplog WHERE jsljlgid = jlgid)) ORDER BY jlgid), '[]')
       FROM wanted JOIN pgagent.pga_joblog ON jlgid = id) AS runs,
-    (SELECT coalesce(json_agg(json_build_object('pid', jagpid, 'host', jagstation, 'isAlive', EXISTS (
-        SELECT FROM pg_catalog.pg_stat_activity
-        WHERE pid = jagpid AND datname = current_database() AND coalesce(backend_start <= jaglogintime, true)))), '[]')
+    (SELECT coalesce(json_agg(json_build_object('pid', jagpid, 'host', jagstation, 'isAlive', ${hasSession})), '[]')
       FROM pgagent.pga_jobagent) AS agents,
     CASE WHEN print IS DISTINCT FROM $3::text THEN (
       SELECT coalesce(json_agg(definition), '[]') FROM (${jobsQuery}) AS enabled) END AS definitions

@@ -41,6 +41,8 @@ export function findingText(finding: Finding, zone: TimeZone): string {
       return `agent ${finding.agent} is gone, and the job stays claimed until some pgAgent starts; any other agent of Escapement frees it within seconds`
     case 'runNowLost':
       return `a "run now" at ${at(finding.askedFor)} came while it ran and was lost at its end; Escapement would have run it again`
+    case 'nextRunLost':
+      return `its next run was set to ${at(finding.askedFor)} while it ran, and to ${at(finding.pgagent)} by pgAgent at its end; Escapement would have kept the former`
     case 'dropped':
       return 'it was due and not yet started when its next run was set anew, and so was lost; Escapement would have started it at its due time'
     case 'notRun':
@@ -64,6 +66,7 @@ const nextRunText = {
   earlyMinutes: 'pgAgent overlooks the early minutes of a later hour',
   lastDay: 'pgAgent overlooks the last day of the month next to other days',
   timeZone: 'pgAgent does not know its @timezone',
+  catchUp: 'pgAgent does not make up for what fell due meanwhile, as its @catchup asks',
   clockChange: 'clocks are changed on the way there, see docs/differences.md',
   unexplained: 'no known difference accounts for that; please look at its schedules',
 }
@@ -143,12 +146,14 @@ const titles: Readonly<Record<string, string>> = {
   'nextRun earlyMinutes': 'first times of a window lost',
   'nextRun lastDay': 'last day overlooked',
   'nextRun timeZone': 'next run differs: @timezone',
+  'nextRun catchUp': 'next run differs: @catchup',
   'nextRun clockChange': 'next run differs: clocks',
   'nextRun unexplained': 'next run differs, unexplained',
   'stuck shortMonth': 'stuck: days 29 to 31',
   'stuck unknown': 'stuck',
   orphaned: 'claimed by a dead agent',
   runNowLost: '"run now" lost',
+  nextRunLost: 'next run overwritten',
   dropped: 'lost by an edit',
   'notRun noAgent': 'not run: no agent up',
   'notRun noHost': 'not run: no agent of its host',

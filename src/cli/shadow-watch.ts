@@ -9,7 +9,7 @@ import { CliError } from './cli-error.ts'
 import { printLine, warn } from './print.ts'
 import { shownLocal } from './rehearse-moments.ts'
 import { summaryJson, verdictJson } from './shadow-json.ts'
-import { type Bookmark, readLook, readTimeZone } from './shadow-reading.ts'
+import { type Bookmark, type Reading, readLook, readTimeZone } from './shadow-reading.ts'
 import { summaryText, verdictText, type Watch } from './shadow-text.ts'
 import { shortDuration } from './wording.ts'
 
@@ -60,9 +60,15 @@ export class ShadowWatch {
     }
   }
 
-  async look(client: Client): Promise<void> {
-    const { shadow, timeZone, zone } = this.#started
-    const { look, newestRun, print } = await readLook(client, this.#bookmark(shadow), timeZone)
+  /** Reads what is to be taken next. */
+  read(client: Client): Promise<Reading> {
+    const { shadow, timeZone } = this.#started
+    return readLook(client, this.#bookmark(shadow), timeZone)
+  }
+
+  /** Judges what was read, and tells of it. */
+  take({ look, newestRun, print }: Reading): void {
+    const { shadow, zone } = this.#started
     if (this.hasBegun && look.at - this.#to > blindMs + 5 * this.#options.everyMs) {
       this.#unseen.push({ from: this.#to, to: look.at })
       shadow.gap()

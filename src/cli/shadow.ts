@@ -1,7 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Command, InvalidArgumentError } from 'commander'
 import { Effect } from 'effect'
+import { DatabaseError } from 'pg'
 import { formatDuration, parseDuration } from '../domain/settings.ts'
+import { ConnectError } from '../postgres/connect-error.ts'
 import type { Session } from '../postgres/session.ts'
 import { clearError } from './clear-error.ts'
 import { CliError, UsageError } from './cli-error.ts'
@@ -48,14 +50,15 @@ export function shadowCommand(): Command {
         all: flags.all === true,
       })
 
+      let failure: unknown
       let pauseMs = firstPauseMs
-      while (!isOver()) {
+      while (!isOver() && failure === undefined) {
         try {
           const watching = inSession(conninfo, async (session) => {
-            await watch.open(session)
+            await answered(session, () => watch.open(session))
             while (!isOver()) {
               const before = performance.now()
-              await lookIn(session, watch)
+              watch.take(await answered(session, () => watch.read(session.client)))
               pauseMs = firstPauseMs
               await rest(flags.every - (performance.now() - before))
             }
@@ -63,14 +66,19 @@ export function shadowCommand(): Command {
           await Promise.race([watching, soonAfter(departure)])
         } catch (error) {
           if (!watch.hasBegun) throw error
-          watch.lose(clearError(error))
-          await rest(pauseMs)
-          pauseMs = Math.min(pauseMs * 2, lastPauseMs)
+          if (isPassing(error)) {
+            watch.lose(clearError(error))
+            await rest(pauseMs)
+            pauseMs = Math.min(pauseMs * 2, lastPauseMs)
+          } else {
+            failure = error
+          }
         }
       }
       if (!watch.hasBegun) throw new CliError('it was ended before it could look once')
       const { text, isClean } = watch.end()
       printLine(text)
+      if (failure !== undefined) throw failure
       if (!isClean) process.exitCode = somethingToLookAt
     })
 }
@@ -82,17 +90,27 @@ function soonAfter(departure: AbortSignal): Promise<void> {
   })
 }
 
-/** One look; a server that does not answer is taken for lost. Rejects with the reason if the session has ended. */
-async function lookIn(session: Session, watch: ShadowWatch): Promise<void> {
+/** Asks a server, and takes one that does not answer for lost. Rejects with `ConnectError` if the session has ended. */
+async function answered<A>(session: Session, ask: () => Promise<A>): Promise<A> {
   const silence = setTimeout(session.destroy, answerMaxMs)
   try {
-    await watch.look(session.client)
+    return await ask()
   } catch (error) {
-    throw session.isOpen() ? error : new CliError(await Effect.runPromise(session.ended))
+    if (session.isOpen()) throw error
+    const message = await Effect.runPromise(session.ended)
+    throw new ConnectError({ kind: 'unreachable', message, isAboutTls: false })
   } finally {
     clearTimeout(silence)
   }
 }
+
+/** Whether the database may be seen again later, though somebody may have to do something for it. */
+function isPassing(error: unknown): boolean {
+  if (error instanceof ConnectError) return error.sqlState !== missingRight
+  return error instanceof DatabaseError && /^(?:08|40|53|55|57)/.test(error.code ?? '')
+}
+
+const missingRight = '42501'
 
 /** Neither 1, for what could not be done, nor 2, for a command line that makes no sense. */
 const somethingToLookAt = 3

@@ -1,10 +1,11 @@
+import { nextRunAfter } from '../domain/catch-up.ts'
 import type { Instant, Job } from '../domain/job.ts'
 import { nextRun } from '../domain/next-run.ts'
 import type { SeenAgent, SeenJob, SeenRun } from './look.ts'
 import { missedFindings } from './missed-findings.ts'
 import { nextRunCause } from './next-run-cause.ts'
 import { notRunFinding } from './not-run-finding.ts'
-import { idleSince, isFalseRow, type OpenRun } from './open-run.ts'
+import { isFalseRow, type OpenRun, stuckSince } from './open-run.ts'
 import type { ShadowOptions } from './shadow.ts'
 import { stepFindings } from './step-findings.ts'
 import type { Course, NextRunFinding, NotRunFinding, Verdict } from './verdict.ts'
@@ -14,7 +15,8 @@ export type JobLook = {
   readonly seen: SeenJob
   /** Undefined for a job that was never seen enabled. */
   readonly definition: Job | undefined
-  readonly isEdited: boolean
+  /** In what its schedules' times, or the zone that they are read in, were changed. */
+  readonly edit: Edit | undefined
   /** Those that have begun, and those that were open, in the order of their starts. */
   readonly runs: readonly SeenRun[]
   readonly agents: readonly SeenAgent[]
@@ -22,6 +24,9 @@ export type JobLook = {
   /** The look before; undefined if there is none, or a gap. */
   readonly previousAt: Instant | undefined
 }
+
+/** pgAgent finds the next run anew when `schedules` or their exceptions are saved, and not for a job's `timeZone`. */
+export type Edit = 'schedules' | 'timeZone'
 
 /** Follows one job: what it waits for, what it runs, and what becomes of that. */
 export class JobShadow {
@@ -141,15 +146,16 @@ export class JobShadow {
     if (definition === undefined) return this.#verdict({ dueAt, seen: course, expected, findings })
     const steps = stepFindings(definition, run)
     findings.push(...steps.findings)
-    if (run.endedAt !== undefined && !look.isEdited) findings.push(...missedFindings(definition, dueAt, run))
+    if (run.endedAt !== undefined && look.edit === undefined) findings.push(...missedFindings(definition, dueAt, run))
     const isLast = run.id === look.runs.at(-1)?.id && seen.claimedBy === undefined && seen.enabled
-    if (run.endedAt === undefined || !isLast || look.isEdited) {
+    if (run.endedAt === undefined || !isLast || look.edit !== undefined || isCutShort(definition, dueAt)) {
       return this.#verdict({ dueAt, seen: course, expected: { ...expected, end: steps.end }, findings })
     }
-    const own = this.#nextRun(definition, run.endedAt)
+    const own = nextRunAfter({ job: definition, dueAt: dueAt ?? run.startedAt }, run.endedAt)
     const ours = askedFor ?? own
-    if (askedFor !== undefined && askedFor <= run.endedAt && seen.nextRun !== askedFor) {
-      findings.push({ kind: 'runNowLost', askedFor })
+    if (askedFor !== undefined && seen.nextRun !== askedFor) {
+      if (askedFor <= run.endedAt) findings.push({ kind: 'runNowLost', askedFor })
+      else if (!isByHand(seen.nextRun)) findings.push({ kind: 'nextRunLost', askedFor, pgagent: seen.nextRun })
     }
     if (seen.nextRun !== own && seen.nextRun !== ours && !isByHand(seen.nextRun)) {
       findings.push(this.#nextRunFinding(definition, run.endedAt, { pgagent: seen.nextRun, escapement: own }))
@@ -179,7 +185,7 @@ export class JobShadow {
       }
       this.#pending = dueAt === undefined ? undefined : { dueAt, notRun: undefined }
     }
-    const isSetAnew = look.isEdited || this.#seen === undefined
+    const isSetAnew = look.edit !== undefined || this.#seen === undefined
     if (isSetAnew && runs.length === 0 && seen.enabled && definition !== undefined) {
       verdicts.push(...this.#foundNextRun(definition, look))
     }
@@ -194,17 +200,17 @@ export class JobShadow {
   }
 
   /**
-   * Whether the next run of a job that is new to us, or was edited, is the one that Escapement would find. One that is
-   * new may have been put off by hand, so only what a known fault of pgAgent accounts for is told of it.
+   * Whether the next run of a job that is new to us, or was edited, is the one that Escapement would find. Unless pgAgent
+   * has just found it, it may have been put off by hand, so only what a known difference accounts for is told of it.
    */
-  #foundNextRun(job: Job, { seen, at, previousAt, isEdited }: JobLook): readonly Verdict[] {
+  #foundNextRun(job: Job, { seen, at, previousAt, edit }: JobLook): readonly Verdict[] {
     const { nextRun: pgagent } = seen
     const askedAt = previousAt ?? at
     const escapement = this.#nextRun(job, askedAt)
     if (pgagent === escapement || pgagent === this.#nextRun(job, at) || isByHand(pgagent)) return []
     if (pgagent !== undefined && (pgagent <= at || (escapement ?? Number.POSITIVE_INFINITY) > pgagent)) return []
     const finding = this.#nextRunFinding(job, askedAt, { pgagent, escapement })
-    if (finding.cause === 'unexplained' && !isEdited) return []
+    if (finding.cause === 'unexplained' && edit !== 'schedules') return []
     return [
       this.#verdict({
         ...{ isOccurrence: false, dueAt: escapement, seen: { nextRun: pgagent ?? null } },
@@ -227,10 +233,9 @@ export class JobShadow {
     const findings = [...open.findings]
     const isOrphan = !agents.some(({ pid, isAlive }) => isAlive && pid === seen.claimedBy)
     open.orphanedAt = isOrphan ? (open.orphanedAt ?? at) : undefined
-    const since = idleSince(run, definition)
-    const isIdle = since !== undefined && at - since >= stuckMs && definition !== undefined
+    const since = definition === undefined ? undefined : stuckSince(run, definition, at)
     const isLeft = open.orphanedAt !== undefined && at - open.orphanedAt >= orphanMs
-    if (isIdle && (!isOrphan || run.attempts.length > 0)) {
+    if (definition !== undefined && since !== undefined && (!isOrphan || run.attempts.length > 0)) {
       const hasLateDays = definition.schedules.some(({ monthDays }) => monthDays.some((day) => day > 28))
       const cause = hasLateDays ? 'shortMonth' : 'unknown'
       findings.push({ kind: 'stuck', since, cause, escapement: this.#nextRun(definition, since) })
@@ -281,11 +286,15 @@ function isByHand(at: Instant | undefined): boolean {
   return at !== undefined && at % 60_000 !== 0
 }
 
+/** What `@catchup all` makes up for after a run that somebody asked for depends on the claim before. */
+function isCutShort({ catchUp }: Job, dueAt: Instant | undefined): boolean {
+  return catchUp?.type === 'all' && (dueAt === undefined || isByHand(dueAt))
+}
+
 /** The due time may have lost fractions of a microsecond on the way. */
 const roundingMs = 1
 /** For so long, after a run, an agent may still start the same occurrence again. */
 const raceMs = 30_000
 /** For so long a due job may wait before that is told. */
 const graceMs = 30_000
-const stuckMs = 15_000
 const orphanMs = 10_000

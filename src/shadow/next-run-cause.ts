@@ -18,7 +18,8 @@ export type Answers = {
  * the other, until it gives pgAgent's answer.
  */
 export function nextRunCause(job: Job, answers: Answers): NextRunCause {
-  const { askedAt, pgagent, timeZone } = answers
+  const { askedAt, pgagent, escapement, timeZone } = answers
+  if (escapement !== undefined && escapement <= askedAt) return 'catchUp'
   const isZoned = job.timeZone !== timeZone || job.schedules.some((schedule) => schedule.timeZone !== undefined)
   const zoneless = job.schedules.map(({ timeZone: _, ...schedule }) => schedule)
   const withoutLastDay = zoneless.map((schedule) =>

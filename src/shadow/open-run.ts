@@ -1,5 +1,6 @@
 import type { Instant, Job } from '../domain/job.ts'
-import type { SeenRun } from './look.ts'
+import { backoffMs } from '../domain/run.ts'
+import type { SeenAttempt, SeenRun } from './look.ts'
 import type { Finding } from './verdict.ts'
 
 /** A run that has begun and not ended, as far as anybody has seen. */
@@ -20,11 +21,25 @@ export function isFalseRow({ end, endedAt, attempts }: SeenRun): boolean {
   return end === 'incomplete' && endedAt === undefined && attempts.length === 0
 }
 
-/** Since when a run has nothing left to do; undefined while it has. */
-export function idleSince({ attempts, startedAt }: SeenRun, job: Job | undefined): Instant | undefined {
+/** Since when a run has had nothing left to do, if that is for too long; else undefined. */
+export function stuckSince({ attempts, startedAt }: SeenRun, job: Job, at: Instant): Instant | undefined {
   const last = attempts.at(-1)
-  if (last === undefined) return startedAt
-  if (last.status === 'running') return undefined
-  const isOver = last.status === 'failed' || last.stepId === job?.steps.at(-1)?.id
-  return isOver && last.durationMs !== undefined ? last.startedAt + last.durationMs : undefined
+  const since = last === undefined ? startedAt : endOfLast(last, job)
+  return since !== undefined && at - since >= pauseMs(attempts, job) + stuckMs ? since : undefined
 }
+
+/** When the last attempt ended; undefined if it has not, or other steps follow. */
+function endOfLast({ status, stepId, startedAt, durationMs }: SeenAttempt, job: Job): Instant | undefined {
+  const isOver = status === 'failed' || (status !== 'running' && stepId === job.steps.at(-1)?.id)
+  return isOver && durationMs !== undefined ? startedAt + durationMs : undefined
+}
+
+/** For how long the next attempt may be waited for, which Escapement makes after one of status `i`. */
+function pauseMs(attempts: readonly SeenAttempt[], job: Job): number {
+  const last = attempts.at(-1)
+  const step = job.steps.find(({ id }) => id === last?.stepId)
+  const made = attempts.filter(({ stepId }) => stepId === last?.stepId).length
+  return last?.status === 'ignored' && step !== undefined && made < step.attemptsMax ? backoffMs(step, made) : 0
+}
+
+const stuckMs = 15_000

@@ -1,5 +1,5 @@
 import type { Instant, Job } from '../domain/job.ts'
-import { JobShadow } from './job-shadow.ts'
+import { type Edit, JobShadow } from './job-shadow.ts'
 import type { Look, SeenRun } from './look.ts'
 import type { Verdict } from './verdict.ts'
 
@@ -35,14 +35,14 @@ export class Shadow {
   /** Takes a look, and answers with what can be said by now. */
   take(look: Look): readonly Verdict[] {
     const previousAt = this.#lastAt
-    const edited = this.#learn(look.definitions)
+    const edits = this.#learn(look.definitions)
     const runs = this.#runsByJob(look)
     const verdicts = look.jobs.flatMap((seen) => {
       const job = this.#jobs.get(seen.id) ?? new JobShadow(seen.id, this.#options)
       this.#jobs.set(seen.id, job)
       const definition = this.#definitions.get(seen.id)
       return job.take({
-        ...{ seen, definition, isEdited: edited.has(seen.id), runs: runs.get(seen.id) ?? [] },
+        ...{ seen, definition, edit: edits.get(seen.id), runs: runs.get(seen.id) ?? [] },
         ...{ agents: look.agents, at: look.at, previousAt },
       })
     })
@@ -62,15 +62,16 @@ export class Shadow {
     return [...this.#jobs.values()].flatMap((job) => job.end())
   }
 
-  /** The jobs whose definitions have changed; at the first look none has. */
-  #learn(definitions: readonly Job[] | undefined): ReadonlySet<number> {
-    const edited = new Set<number>()
+  /** The jobs that are to run at other times than before; at the first look there are none. */
+  #learn(definitions: readonly Job[] | undefined): ReadonlyMap<number, Edit> {
+    const edits = new Map<number, Edit>()
     for (const job of definitions ?? []) {
       const known = this.#definitions.get(job.id)
-      if (known !== undefined && JSON.stringify(known) !== JSON.stringify(job)) edited.add(job.id)
+      const edit = known === undefined ? undefined : editOf(known, job)
+      if (edit !== undefined) edits.set(job.id, edit)
       this.#definitions.set(job.id, job)
     }
-    return edited
+    return edits
   }
 
   /** Those that are new or were open, in the order of their starts. */
@@ -103,6 +104,11 @@ export type ShadowOptions = {
   readonly timeZone: string
   /** From how much on a start is late. */
   readonly lateMs: number
+}
+
+function editOf(before: Job, after: Job): Edit | undefined {
+  if (JSON.stringify(before.schedules) !== JSON.stringify(after.schedules)) return 'schedules'
+  return before.timeZone === after.timeZone ? undefined : 'timeZone'
 }
 
 const rememberedMs = 3_600_000

@@ -20,7 +20,8 @@ export function stepFindings(job: Job, run: SeenRun): StepsExpected {
     const last = attempts.at(-1)
     if (last === undefined) continue
     const problem = step.problem ?? (index === 0 ? job.problem : undefined)
-    const finding = problem === undefined ? findingOf(step, attempts, last) : refusedUnlessFailed(step, last, problem)
+    const finding =
+      problem === undefined ? findingOf(step, attempts, last, run) : refusedUnlessFailed(step, last, problem)
     if (finding === undefined) continue
     findings.push(finding)
     const end = endAfter(step, finding)
@@ -29,7 +30,7 @@ export function stepFindings(job: Job, run: SeenRun): StepsExpected {
   return { findings, end: run.end }
 }
 
-function findingOf(step: Step, attempts: readonly SeenAttempt[], last: SeenAttempt): Finding | undefined {
+function findingOf(step: Step, attempts: readonly SeenAttempt[], last: SeenAttempt, run: SeenRun): Finding | undefined {
   const { name, kind, code, timeoutMs, attemptsMax } = step
   const failed = hasFailed(step, last)
   const tookMs = last.durationMs
@@ -41,7 +42,11 @@ function findingOf(step: Step, attempts: readonly SeenAttempt[], last: SeenAttem
   if (!failed && timeoutMs !== undefined && tookMs !== undefined && tookMs > timeoutMs) {
     return { kind: 'timesOut', step: name, timeoutMs, tookMs }
   }
-  return failed && attempts.length < attemptsMax ? { kind: 'retried', step: name, attemptsMax } : undefined
+  // So ends a run that an agent of Escapement leaves out as its `@catchup` says, with a row for its first step.
+  const isLeftOut = run.end === 'incomplete'
+  return failed && !isLeftOut && attempts.length < attemptsMax
+    ? { kind: 'retried', step: name, attemptsMax }
+    : undefined
 }
 
 function refusedUnlessFailed(step: Step, last: SeenAttempt, problem: string): Finding | undefined {

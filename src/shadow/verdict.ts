@@ -46,6 +46,8 @@ export type Finding =
   | { readonly kind: 'orphaned'; readonly agent: number }
   /** Somebody set the next run while the job ran, to a time that came before it ended; the end overwrote it. */
   | { readonly kind: 'runNowLost'; readonly askedFor: Instant }
+  /** As before, to a time that comes after its end. */
+  | { readonly kind: 'nextRunLost'; readonly askedFor: Instant; readonly pgagent: Instant | undefined }
   /** It was due and had not started when somebody set another next run. */
   | { readonly kind: 'dropped' }
   /** It is due, and nobody starts it. */
@@ -71,10 +73,11 @@ export type NextRunFinding = {
  * - `earlyMinutes`: pgAgent overlooks the early minutes of a later hour;
  * - `lastDay`: it overlooks the last day of the month next to other days;
  * - `timeZone`: it does not know the setting `@timezone`;
+ * - `catchUp`: it does not make up for what fell due meanwhile, as the setting `@catchup all` asks;
  * - `clockChange`: clocks are changed on the way there;
  * - `unexplained`: none of these accounts for it.
  */
-export type NextRunCause = 'earlyMinutes' | 'lastDay' | 'timeZone' | 'clockChange' | 'unexplained'
+export type NextRunCause = 'earlyMinutes' | 'lastDay' | 'timeZone' | 'catchUp' | 'clockChange' | 'unexplained'
 
 export type NotRunFinding = {
   readonly kind: 'notRun'

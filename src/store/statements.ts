@@ -1,3 +1,6 @@
+import { definition, epochMs } from './definition.ts'
+import { hasSession } from './has-session.ts'
+
 /**
  * The SQL of the store. Every statement stands alone, in a transaction of its own.
  *
@@ -6,41 +9,16 @@
  * running, its job stays claimed under one of the numbers that its agent has had ($1), and by nobody else.
  */
 
-const epochMs = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
-
-/** A job's definition as JSON, from a row `j` that has `jobid`, `jobname` and `jobdesc`; see `JobDefinition`. */
-const definition = `json_build_object(
-  'jobid', j.jobid, 'jobname', j.jobname, 'jobdesc', j.jobdesc,
-  'steps', (
-    SELECT coalesce(json_agg(json_build_object(
-      'jstid', jstid, 'jstname', jstname, 'jstdesc', jstdesc, 'jstkind', jstkind, 'jstcode', jstcode,
-      'jstconnstr', jstconnstr, 'jstdbname', jstdbname, 'jstonerror', jstonerror) ORDER BY jstname, jstid), '[]')
-    FROM pgagent.pga_jobstep WHERE jstjobid = j.jobid AND jstenabled),
-  'schedules', (
-    SELECT coalesce(json_agg(json_build_object(
-      'jscid', jscid, 'jscname', jscname, 'jscdesc', jscdesc,
-      'jscstart', ${epochMs('jscstart')}, 'jscend', ${epochMs('jscend')},
-      'jscminutes', jscminutes, 'jschours', jschours, 'jscweekdays', jscweekdays, 'jscmonthdays', jscmonthdays,
-      'jscmonths', jscmonths,
-      'exceptions', (
-        SELECT coalesce(json_agg(json_build_object(
-          'jexdate', to_char(jexdate, 'YYYY-MM-DD'), 'jextime', to_char(jextime, 'HH24:MI:SS')) ORDER BY jexid), '[]')
-        FROM pgagent.pga_exception WHERE jexscid = jscid)) ORDER BY jscid), '[]')
-    FROM pgagent.pga_schedule WHERE jscjobid = j.jobid AND jscenabled))`
-
 /** An agent by its session's number and its login time, since a server that was restarted uses numbers again. */
 const agentKey = `jagpid::text || ' ' || extract(epoch FROM jaglogintime)::text`
 
 /**
- * Agents that are gone: their session is, or its number now belongs to a later one. Those that this agent was under
- * earlier sessions ($2, by their keys) are gone too, whether the server has noticed or not. `backend_start` of other
- * roles' sessions may be hidden; such an agent is taken to live.
+ * Agents that are gone: their session is. Those that this agent was under earlier sessions ($2, by their keys) are gone
+ * too, whether the server has noticed or not.
  */
 const deadAgents = `
   SELECT jagpid FROM pgagent.pga_jobagent
-  WHERE jagpid <> $1::int AND ((${agentKey}) = ANY ($2::text[]) OR NOT EXISTS (
-    SELECT FROM pg_catalog.pg_stat_activity
-    WHERE pid = jagpid AND datname = current_database() AND coalesce(backend_start <= jaglogintime, true)))`
+  WHERE jagpid <> $1::int AND ((${agentKey}) = ANY ($2::text[]) OR NOT ${hasSession})`
 
 /**
  * Whether an agent was up when a job `j`, which may be that agent's, was due. Only an agent that is up now counts, and

@@ -3,9 +3,10 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import type { Client } from 'pg'
 import { expect, test } from 'vitest'
+import { RealAgent } from '../differential/real-agent.ts'
 import { AgentProcess } from '../support/agent-process.ts'
 import { createJob, ended, runNow, type StepSpec } from '../support/jobs.ts'
-import { createDatabase, realServer, type TestDatabase } from '../support/postgres.ts'
+import { createDatabase, realServer } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
 
 test.concurrent('beside a live pgagent, each occurrence is told with what Escapement would have done', async ({
@@ -42,7 +43,7 @@ test.concurrent('beside a live pgagent, each occurrence is told with what Escape
   const forPeople = new ShadowProcess([...args, '--all'])
   await Promise.all([shadow.watching(), forPeople.watching()])
   await until(async () => isPast(client, late, 5), { what: 'a job to be late', timeoutMs: 30_000 })
-  const pgagent = startPgagent(database)
+  const pgagent = new RealAgent(database.conninfo)
   try {
     await ended(client, late, 60_000)
     await client.query('UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = ANY ($1)', [Object.values(jobs)])
@@ -57,7 +58,7 @@ test.concurrent('beside a live pgagent, each occurrence is told with what Escape
       timeoutMs: 90_000,
     })
     await until(() => shadow.output.includes('"noHost"'), { what: 'a word of the host', timeoutMs: 30_000 })
-    pgagent.kill('SIGKILL')
+    await pgagent.kill()
     await until(() => shadow.kinds('orphan'), { what: 'a word of the orphan', timeoutMs: 60_000 })
 
     const exitCode = await shadow.stop()
@@ -95,8 +96,7 @@ test.concurrent('beside a live pgagent, each occurrence is told with what Escape
     expect(forPeople.output).toMatch(/^13 occurrences judged: 2 alike, 6 that Escapement does better, 5 to look at\n/m)
     expect(forPeople.output.split('\n').filter((line) => line.length > 80)).toEqual([])
   } finally {
-    pgagent.kill('SIGKILL')
-    await Promise.all([shadow.stop(), forPeople.stop()])
+    await Promise.all([pgagent.kill(), shadow.stop(), forPeople.stop()])
     await database.drop()
   }
 }, 240_000)
@@ -116,7 +116,9 @@ test.concurrent('beside Escapement itself there is nothing to tell, also over a 
     await shadow.watching()
     await runNow(client, job)
     await until(() => shadow.verdicts('shared').length === 1, { what: 'the first verdict', timeoutMs: 60_000 })
-    await client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'watcher'")
+    await client.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'watcher'",
+    )
     await until(() => /The database cannot be seen: .*terminat/.test(shadow.errors), {
       what: 'a word of the loss',
       timeoutMs: 30_000,
@@ -149,6 +151,51 @@ test.concurrent('nothing is written, no number drawn, and no agent registered', 
   expect(await everything(client)).toEqual(before)
   await database.drop()
 }, 60_000)
+
+test.concurrent.each([
+  ['a right that is revoked', 'REVOKE USAGE ON SCHEMA pgagent FROM watcher', /the role lacks a right: .*pgagent/],
+  [
+    'another time zone',
+    "DO $$ BEGIN EXECUTE format('ALTER ROLE watcher IN DATABASE %I SET timezone = $z$Asia/Tokyo$z$', current_database()); END $$",
+    /the session's time zone was "\S+", and now is "Asia\/Tokyo"/,
+  ],
+])(
+  'a look that is cut off is tried again, and %s ends the watch with its report',
+  async (_, change, reason) => {
+    const database = await createDatabase({ schema: 'installed' })
+    const [client, locker] = await Promise.all([database.client(), database.client()])
+    await client.query(watcher)
+    const shadow = new ShadowProcess([`${database.conninfo} user=watcher password=watcher`])
+    const watchers = "FROM pg_stat_activity WHERE datname = current_database() AND usename = 'watcher'"
+    try {
+      await shadow.watching()
+      await looked(client)
+      await locker.query('BEGIN; LOCK TABLE pgagent.pga_job')
+      await until(async () => (await client.query(`SELECT ${watchers} AND wait_event_type = 'Lock'`)).rowCount, {
+        what: 'a look that waits for a lock',
+        timeoutMs: 30_000,
+      })
+      await client.query(`SELECT pg_cancel_backend(pid) ${watchers}`)
+      await until(() => /The database cannot be seen: .*cancel.*Trying again/.test(shadow.errors), {
+        what: 'a word of the look that was cut off',
+        timeoutMs: 30_000,
+      })
+      await locker.query('ROLLBACK')
+      await looked(client)
+
+      await client.query(change)
+      await client.query(`SELECT pg_terminate_backend(pid) ${watchers}`)
+
+      expect(await shadow.ended).toBe(1)
+      expect(shadow.errors.trim().split('\n').at(-1)).toMatch(new RegExp(`^error: .*${reason.source}`))
+      expect(shadow.output).toMatch(/^Watched from .*\n.* looks/m)
+    } finally {
+      await shadow.stop()
+      await database.drop()
+    }
+  },
+  60_000,
+)
 
 test.each([
   ['a time of nothing', ['--for', '0s'], 2, /^error: option '--for <duration>' argument '0s' is invalid\. It must be/],
@@ -288,11 +335,6 @@ function shortMonth(): string {
   return `INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscmonthdays, jscmonths)
     SELECT $1, 'the 31st', (SELECT array_agg(n = 31 ORDER BY n) FROM generate_series(1, 32) AS n),
       (SELECT array_agg(n IN (${(month % 12) + 1}, ${((month + 1) % 12) + 1}) ORDER BY n) FROM generate_series(1, 12) AS n)`
-}
-
-function startPgagent({ host, port, user, name }: TestDatabase): ChildProcess {
-  const conninfo = `host=${host} port=${port} user=${user} dbname=${name}`
-  return spawn('/usr/bin/pgagent', ['-f', '-t', '1', conninfo], { stdio: 'ignore' })
 }
 
 /** Waits until the shadow has begun another look. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Job, Step } from '../../src/domain/job.ts'
+import type { Schedule } from '../../src/domain/schedule.ts'
 import type { Look, SeenAgent, SeenAttempt, SeenJob, SeenRun } from '../../src/shadow/look.ts'
 import { Shadow } from '../../src/shadow/shadow.ts'
 import { Tally } from '../../src/shadow/tally.ts'
@@ -57,6 +58,31 @@ describe('what is seen of a job, and what is said of it', () => {
         ends('17:00.3', '17:05', { id: 2, next: '30:00' }),
       ],
       ['15:00 alike', '15:58 alike'],
+    ],
+    [
+      'loses a next run that was put off while it ran',
+      [due, runs('15:00.2'), runs('15:00.2', { at: '16:00', next: '45:00' }), ends('15:00.2', '17:00')],
+      ['15:00 nextRunLost'],
+    ],
+    [
+      'keeps a next run that was put off while it ran',
+      [
+        due,
+        runs('15:00.2'),
+        runs('15:00.2', { at: '16:00', next: '45:00' }),
+        ends('15:00.2', '17:00', { next: '45:00' }),
+      ],
+      ['15:00 alike'],
+    ],
+    [
+      'is put off while it runs, and again right after it ended',
+      [
+        due,
+        runs('15:00.2'),
+        runs('15:00.2', { at: '16:00', next: '45:00' }),
+        ends('15:00.2', '17:00', { next: '50:00.5' }),
+      ],
+      ['15:00 alike'],
     ],
     ['is due, and edited before it starts', [due, idle('15:02'), idle('15:03', { next: '30:00' })], ['15:00 dropped']],
     [
@@ -136,9 +162,76 @@ describe('what is seen of a job, and what is said of it', () => {
   })
 
   test('what was edited while it ran is not compared', () => {
-    const edited = { ...ends('15:00.5', '15:02', { next: '45:00' }), definition: job({ name: 'new' }) }
+    const edited = (definition: Job) => ({ ...ends('15:00.5', '15:02', { next: '45:00' }), definition })
 
-    expect(watch([due, edited]).map(shown)).toEqual(['15:00 alike'])
+    expect(watch([due, edited(job({ schedules: [{ ...quarters, minutes: [0] }] }))]).map(shown)).toEqual([
+      '15:00 alike',
+    ])
+    expect(watch([due, edited(job({ name: 'new' }))]).map(shown)).toEqual(['15:00 nextRun unexplained'])
+  })
+
+  test.each<[what: string, parts: Partial<Job>]>([
+    ['a name', { name: 'new' }],
+    ['a step', { steps: [step, { ...step, id: 2 }] }],
+    ['the time zone of the job', { timeZone: 'Asia/Kolkata' }],
+  ])('pgAgent finds no next run for an edit of %s, so one that was put off by hand stays', (_, parts) => {
+    const putOff = idle('04:00', { next: '55:00' })
+
+    expect(watch([due, putOff, { ...idle('05:00', { next: '55:00' }), definition: job(parts) }])).toEqual([])
+  })
+
+  test.each<[what: string, schedule: Schedule]>([
+    ['a schedule', { ...quarters, name: 'new' }],
+    ['an exception', { ...quarters, exceptions: [{ date: '2031-01-01' }] }],
+    ['the time zone of a schedule', { ...quarters, timeZone: 'Europe/Berlin' }],
+  ])('pgAgent finds a next run for an edit of %s', (_, schedule) => {
+    const edit = { ...idle('05:00', { next: '55:00' }), definition: job({ schedules: [schedule] }) }
+
+    expect(watch([idle('04:00', { next: '30:00' }), edit]).map(shown)).toEqual(['15:00 nextRun unexplained?'])
+  })
+
+  test.each<[title: string, glance: Glance, told: string, catchUp?: Job['catchUp']]>([
+    [
+      'with @catchup all Escapement would run what fell due while it ran',
+      ends('15:00.5', '50:00', { next: '60:00' }),
+      '15:00 nextRun catchUp',
+    ],
+    [
+      'and what fell due before it started late',
+      ends('59:30', '60:10', { next: '75:00' }),
+      '15:00 late 2670000, nextRun catchUp',
+    ],
+    ['as the trigger of an installed schema does', ends('15:00.5', '50:00', { next: '30:00' }), '15:00 alike'],
+    [
+      'but not what is older than the span',
+      ends('15:00.5', '50:00', { next: '60:00' }),
+      '15:00 alike',
+      { type: 'all', spanMs: 60_000 },
+    ],
+    ['and nothing that has not passed', ends('15:00.5', '15:05'), '15:00 alike'],
+    [
+      'with @catchup none, as without, both pass over what fell due while it ran',
+      ends('15:00.5', '50:00', { next: '60:00' }),
+      '15:00 alike',
+      { type: 'none' },
+    ],
+  ])('%s', (_, glance, told, catchUp = { type: 'all', spanMs: 6 * 3_600_000 }) => {
+    expect(watch([due, glance], job({ catchUp })).map(shown)).toEqual([told])
+  })
+
+  test('a run that was missed by Escapement itself is not one that would be tried again', () => {
+    const twice = job({ catchUp: { type: 'none' }, steps: [{ ...step, attemptsMax: 2 }] })
+    const missed = ends('15:00.5', '15:00.6', { attempt: 'ignored', end: 'incomplete' })
+
+    expect(watch([due, missed], twice).map(shown)).toEqual(['15:00 alike'])
+  })
+
+  test('a run that waits for another attempt is not stuck, and is once that does not come', () => {
+    const retried = job({ steps: [{ ...step, attemptsMax: 3, backoff: { firstMs: 60_000, lastMs: 600_000 } }] })
+    const waits = (at: string) => runs('15:00.5', { attempt: 'ignored', at })
+
+    expect(watch([due, waits('15:01'), waits('15:30'), waits('16:10')], retried)).toEqual([])
+    expect(watch([due, waits('15:01'), waits('16:20')], retried).map(shown)).toEqual(['15:00 stuck unknown, retried'])
   })
 
   test('an edit after which the first times of a window are lost is told at once, with what is lost', () => {
