@@ -10,7 +10,7 @@ import { jobOf } from '../store/rows.ts'
 import { checkSchema } from '../store/schema-check.ts'
 import { connectionFindings } from './connection-findings.ts'
 import { databaseFindings } from './database-findings.ts'
-import { byWeight, type Finding, type FindingKind } from './finding.ts'
+import { bySeverity, type Finding, type FindingKind } from './finding.ts'
 import { lacksOnlyConnectionStrings, type Reading, readAll } from './reading.ts'
 import { scheduleFindings } from './schedule-findings.ts'
 import { sessionFindings } from './session-findings.ts'
@@ -62,7 +62,7 @@ export async function examine(client: Client, options: ExamineOptions): Promise<
   const connections = await connectionFindings(reading.jobs, { conninfo, open, timeoutMs })
   return {
     ...{ found, reading, connections: connections.opened },
-    findings: byWeight([
+    findings: bySeverity([
       ...(obstacle === undefined ? [] : [obstacle]),
       ...databaseFindings(reading, { host }),
       ...jobs,

@@ -108,7 +108,7 @@ export function momentText(at: number): string {
 const severities: readonly Severity[] = ['stop', 'warning', 'note']
 
 /** In the order in which somebody should read them. */
-export function byWeight(findings: readonly Finding[]): readonly Finding[] {
+export function bySeverity(findings: readonly Finding[]): readonly Finding[] {
   const places = ({ severity, kind, job, step, schedule }: Finding) => [
     severities.indexOf(severity),
     findingKinds.indexOf(kind),

@@ -1,6 +1,6 @@
 import { parseSettings } from '../domain/settings.ts'
 import { jobOf, kindOf } from '../store/rows.ts'
-import { byWeight, type Finding, type FindingKind, teller } from './finding.ts'
+import { bySeverity, type Finding, type FindingKind, teller } from './finding.ts'
 import type { JobRow, Reading } from './reading.ts'
 import { scheduleFindings } from './schedule-findings.ts'
 import { stepTeller } from './step-findings.ts'
@@ -9,7 +9,7 @@ import { stepTeller } from './step-findings.ts'
 export function handBackFindings({ found, jobs, now, timeZone }: Reading): readonly Finding[] {
   const getsOwnFunctions = found.kind !== 'created'
   const enabled = jobs.filter((job) => job.enabled)
-  return byWeight([
+  return bySeverity([
     ...enabled.flatMap(stepFindings),
     ...enabled.flatMap((job) => commentFindings(job, getsOwnFunctions)),
     ...sharedExceptions(enabled),
