@@ -90,14 +90,16 @@ describe.concurrent('what is said of jobs', () => {
       await client.query("SET session_replication_role = 'replica'")
       await client.query(`INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscstart, jscend, jscminutes)
         SELECT ${id}, name, start, over, ARRAY(SELECT n = 0 FROM generate_series(0, 59) AS n)
-        FROM (VALUES ('late', '290000-01-01 00:30Z'::timestamptz, '290000-01-01 00:40Z'::timestamptz), ('long', '2020-01-01Z', '290000-01-01Z'))
+        FROM (VALUES ('late', '290000-01-01 00:30Z'::timestamptz, '290000-01-01 00:40Z'::timestamptz), ('long', '2020-01-01Z', '290000-01-01Z'), ('later', '290000-01-01Z', NULL))
           AS dates (name, start, over)`)
       await client.query("UPDATE pgagent.pga_job SET jobnextrun = '294276-12-31 23:00Z'")
       const findings = await examined(client)
       expect(findings.map(({ kind }) => kind)).toEqual(['scheduleNeverComes', 'nextRunDiffers'])
       expect(findings[0]?.what).toBe('no time that it selects comes before its end on +290000-01-01')
       expect(findings[1]?.what).toMatch(/^its next run is \+294276-12-31 23:00 UTC, where its schedules give 20/)
-      expect((await escapement(['doctor', conninfo])).stderr).toBe('')
+      for (const command of ['doctor', 'rehearse']) {
+        expect([command, await escapement([command, conninfo])]).toMatchObject([command, { stderr: '' }])
+      }
     }))
 
   test('what becomes of an overdue run, by the @catchup of its job', () =>
