@@ -5,15 +5,16 @@ import { type Examination, examine } from '../doctor/examine.ts'
 import type { Reading } from '../doctor/reading.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { install, planInstall } from '../schema/install.ts'
-import { CliError, UsageError } from './cli-error.ts'
+import { CliError } from './cli-error.ts'
 import { inSession } from './connect.ts'
 import { type ExamineFlags, examineOptions, optionsOf } from './doctor.ts'
-import { sectionText } from './doctor-text.ts'
+import { itemsMax, sectionText } from './doctor-text.ts'
 import { freeOrphans } from './free-orphans.ts'
 import { listed } from './job-list.ts'
 import { printJson, printLine, warn } from './print.ts'
+import { readable } from './readable.ts'
 import { commandLine, freedText, inventoryText, orphanPlan, passwordHint } from './switch-text.ts'
-import { divideArguments, targetCommand } from './target.ts'
+import { conninfoOnly, targetCommand } from './target.ts'
 
 type AdoptFlags = ExamineFlags & { readonly repair?: true; readonly print?: true; readonly anyway?: true }
 
@@ -26,9 +27,7 @@ export function adoptCommand(): Command {
     .option('--anyway', 'go on where a pgAgent is still signed on, or doctor found what stops a switch')
     .addHelpText('after', help)
     .action(async (given: string[], flags: AdoptFlags) => {
-      const { words, conninfo } = divideArguments(given, flags)
-      if (words.length > 0)
-        throw new UsageError(`"${words.join(' ')}" is no connection string, such as "dbname=postgres"`)
+      const conninfo = conninfoOnly(given, flags)
       await inSession(conninfo, ({ client }) => adopt(client, conninfo, flags))
     })
 }
@@ -41,7 +40,7 @@ async function adopt(client: Client, conninfo: ConninfoKeywords, flags: AdoptFla
   refuseStops(examination, { repair, goOn: anyway || print, quiet: json === true })
 
   const repairPlan = repair ? await planInstall(client, { repair }) : undefined
-  const plan = [...orphanPlan(reading), ...(repairPlan?.summary ?? [])]
+  const plan = [...(repairPlan?.summary ?? []), ...orphanPlan(reading)]
   const start = commandLine('escapement agent -l 1', conninfo)
   if (print) {
     const lines = plan.length === 0 ? ['Nothing need be done.'] : plan
@@ -50,9 +49,10 @@ async function adopt(client: Client, conninfo: ConninfoKeywords, flags: AdoptFla
     return printLine(`Nothing was done. After it, the agent is started by: ${start}`)
   }
 
-  const freed = freedText(await freeOrphans(client, conninfo, reading))
+  // First the repair: it may be refused, and agents cannot read older tables.
   const repaired = repair ? (await install(client, { repair })).summary : []
-  const summary = [...freed, ...repaired, await inventoryText(client)]
+  const freed = freedText(await freeOrphans(client, conninfo, reading))
+  const summary = [...repaired, ...freed, await inventoryText(client)]
   if (json) return printJson({ done: true, summary, sql: repairPlan?.sql ?? '', start })
   for (const line of summary) printLine(line)
   const ours = reading.agents.filter(({ lives, program }) => lives && program === 'escapement')
@@ -60,13 +60,6 @@ async function adopt(client: Client, conninfo: ConninfoKeywords, flags: AdoptFla
   printLine("Ready. Start the agent, with pgAgent's options and the connection that pgAgent had:")
   printLine(`  ${start}`)
   for (const line of passwordHint(conninfo)) printLine(line)
-}
-
-/** The tables must be readable for anything to be done about them. */
-export function readable({ reading, findings }: Examination): Reading {
-  if (reading !== undefined) return reading
-  const [obstacle] = findings
-  throw new CliError(obstacle === undefined ? 'the tables cannot be read' : `${obstacle.what}: ${obstacle.advice}`)
 }
 
 function refuseWhileServed({ agents }: Reading): void {
@@ -84,7 +77,7 @@ function refuseStops(
 ): void {
   const stops = findings.filter(({ severity, kind }) => severity === 'stop' && !(repair && kind === 'schemaVersion'))
   if (stops.length === 0) return
-  if (!quiet) warn(`${sectionText('stop', stops, 10)}\n`)
+  if (!quiet) warn(`${sectionText('stop', stops, { itemsMax, elsewhere: '"escapement doctor --all" shows them' })}\n`)
   if (goOn) return
   throw new CliError(
     `${stops.length === 1 ? 'one finding of doctor stops' : `${stops.length} findings of doctor stop`} the switch, and nothing was done: see to ${stops.length === 1 ? 'it' : 'them'}, or go on with --anyway`,

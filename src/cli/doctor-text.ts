@@ -4,21 +4,21 @@ import type { Finding, Severity } from '../doctor/finding.ts'
 import type { Found } from '../schema/found.ts'
 import { inCell, styled, tame } from './print.ts'
 
-/** What an examination found, for people: the weightiest first, each kind together, with a summary. */
+/** What an examination found, for people: the most severe first, each kind together, with a summary. */
 export function examinationText(examination: Examination, { all }: { readonly all: boolean }): string {
   const { findings } = examination
   const sections = (['stop', 'warning', 'note'] as const).map((severity) =>
     sectionText(
       severity,
       findings.filter((finding) => finding.severity === severity),
-      all ? Number.POSITIVE_INFINITY : itemsMax,
+      { itemsMax: all ? Number.POSITIVE_INFINITY : itemsMax, elsewhere: '--all shows them' },
     ),
   )
   return [headText(examination), ...sections.filter((section) => section !== ''), verdictText(findings)].join('\n\n')
 }
 
-/** The findings of one weight, each kind with its advice. */
-export function sectionText(severity: Severity, findings: readonly Finding[], itemsMax: number): string {
+/** The findings of one severity, each kind with its advice. */
+export function sectionText(severity: Severity, findings: readonly Finding[], limit: Limit): string {
   if (findings.length === 0) return ''
   const groups = new Map<string, Finding[]>()
   for (const finding of findings) {
@@ -27,9 +27,12 @@ export function sectionText(severity: Severity, findings: readonly Finding[], it
   }
   return [
     styled(headStyles[severity], `${heads[severity]} (${findings.length})`),
-    ...[...groups.values()].map((group) => groupText(group, itemsMax)),
+    ...[...groups.values()].map((group) => groupText(group, limit)),
   ].join('\n\n')
 }
+
+/** How much is shown of each kind, and, in words, what shows the rest. */
+type Limit = { readonly itemsMax: number; readonly elsewhere: string }
 
 /** For programs. */
 export function examinationJson({ findings, found, reading, connections }: Examination): object {
@@ -110,7 +113,7 @@ function countsOf(reading: Examination['reading']) {
   }
 }
 
-function groupText(group: readonly Finding[], itemsMax: number): string {
+function groupText(group: readonly Finding[], { itemsMax, elsewhere }: Limit): string {
   const [first] = group
   if (first === undefined) return ''
   const items = group.slice(0, itemsMax).map((finding) => {
@@ -121,7 +124,7 @@ function groupText(group: readonly Finding[], itemsMax: number): string {
   return [
     styled('bold', first.kind),
     ...items,
-    ...(more > 0 ? [`  - and ${more} more; --all shows them`] : []),
+    ...(more > 0 ? [`  - and ${more} more; ${elsewhere}`] : []),
     wrapped(first.advice, '  > ', '    '),
   ].join('\n')
 }
@@ -141,4 +144,4 @@ function verdictText(findings: readonly Finding[]): string {
 const heads = { stop: 'Stops a switch', warning: 'Warnings', note: 'Notes' } as const
 const headStyles = { stop: 'red', warning: 'yellow', note: 'cyan' } as const
 /** Of one kind. */
-const itemsMax = 10
+export const itemsMax = 10

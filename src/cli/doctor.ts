@@ -4,11 +4,10 @@ import { executorKinds } from '../config.ts'
 import { examine } from '../doctor/examine.ts'
 import type { StepKind } from '../domain/job.ts'
 import { parseDuration } from '../domain/settings.ts'
-import { UsageError } from './cli-error.ts'
 import { inSession } from './connect.ts'
 import { examinationJson, examinationText } from './doctor-text.ts'
 import { printJson, printLine } from './print.ts'
-import { divideArguments, type TargetFlags, targetCommand } from './target.ts'
+import { conninfoOnly, type TargetFlags, targetCommand } from './target.ts'
 
 export type ExamineFlags = TargetFlags & {
   readonly executors?: readonly StepKind[]
@@ -28,9 +27,7 @@ export function doctorCommand(): Command {
     .option('--all', 'every finding, where there are many of a kind')
     .addHelpText('after', help)
     .action(async (given: string[], flags: ExamineFlags) => {
-      const { words, conninfo } = divideArguments(given, flags)
-      if (words.length > 0)
-        throw new UsageError(`"${words.join(' ')}" is no connection string, such as "dbname=postgres"`)
+      const conninfo = conninfoOnly(given, flags)
       const examination = await inSession(conninfo, ({ client }) => examine(client, optionsOf(flags, conninfo)))
       if (flags.json) printJson(examinationJson(examination))
       else printLine(examinationText(examination, { all: flags.all === true }))
@@ -76,5 +73,5 @@ runs nothing there.
 Ends with status 0 if nothing stops a switch, with 1 if something does, or if it could not look. docs/adoption.md
 explains each kind of finding.
 
-With --json, an object with the keys stops, database, server, schema, jobs, steps, schedules, connections, agents,
+With --json, an object with the keys stops, database, schema, jobs, steps, schedules, connections, agents,
 history and findings; a finding has kind, severity (stop, warning or note), job, step, schedule, what and advice.`

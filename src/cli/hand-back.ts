@@ -8,15 +8,15 @@ import type { Reading } from '../doctor/reading.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import type { Found } from '../schema/found.ts'
 import { planUninstall, uninstall } from '../schema/install.ts'
-import { readable } from './adopt.ts'
-import { CliError, UsageError } from './cli-error.ts'
+import { CliError } from './cli-error.ts'
 import { inSession } from './connect.ts'
-import { sectionText } from './doctor-text.ts'
+import { itemsMax, sectionText } from './doctor-text.ts'
 import { freeOrphans } from './free-orphans.ts'
 import { listed } from './job-list.ts'
 import { printJson, printLine } from './print.ts'
+import { readable } from './readable.ts'
 import { commandLine, freedText, inventoryText, orphanPlan, passwordHint } from './switch-text.ts'
-import { divideArguments, type TargetFlags, targetCommand } from './target.ts'
+import { conninfoOnly, type TargetFlags, targetCommand } from './target.ts'
 
 type HandBackFlags = TargetFlags & { readonly print?: true }
 
@@ -27,9 +27,7 @@ export function handBackCommand(): Command {
     .option('--print', 'say what it would do, and do nothing')
     .addHelpText('after', help)
     .action(async (given: string[], flags: HandBackFlags) => {
-      const { words, conninfo } = divideArguments(given, flags)
-      if (words.length > 0)
-        throw new UsageError(`"${words.join(' ')}" is no connection string, such as "dbname=postgres"`)
+      const conninfo = conninfoOnly(given, flags)
       await inSession(conninfo, ({ client }) => handBack(client, conninfo, flags))
     })
 }
@@ -80,7 +78,10 @@ function keptText({ kind }: Found): readonly string[] {
 }
 
 function printFindings(findings: readonly Finding[]): void {
-  if (findings.length > 0) printLine(`\n${sectionText('warning', findings, 10)}\n`)
+  if (findings.length > 0)
+    printLine(
+      `\n${sectionText('warning', findings, { itemsMax, elsewhere: '"escapement hand-back --print --json" shows them' })}\n`,
+    )
 }
 
 const help = `

@@ -4,7 +4,7 @@ import { install, planInstall, planUninstall, uninstall } from '../schema/instal
 import { UsageError } from './cli-error.ts'
 import { inSession } from './connect.ts'
 import { printJson, printLine } from './print.ts'
-import { divideArguments, type TargetFlags, targetCommand } from './target.ts'
+import { conninfoOnly, type TargetFlags, targetCommand } from './target.ts'
 
 type InstallFlags = TargetFlags & {
   readonly repair?: true
@@ -25,9 +25,7 @@ export function installCommand(): Command {
     .option('--remove', 'with --uninstall: remove the schema too, with all jobs and their history')
     .addHelpText('after', help)
     .action(async (given: string[], flags: InstallFlags) => {
-      const { words, conninfo } = divideArguments(given, flags)
-      if (words.length > 0)
-        throw new UsageError(`"${words.join(' ')}" is no connection string, such as "dbname=postgres"`)
+      const conninfo = conninfoOnly(given, flags)
       if (flags.remove && !flags.uninstall) throw new UsageError('--remove goes with --uninstall')
       if (flags.repair && flags.uninstall) throw new UsageError('--repair and --uninstall exclude each other')
       await inSession(conninfo, ({ client }) => doInstall(client, flags))

@@ -1,9 +1,8 @@
 import type { Command } from 'commander'
-import { UsageError } from './cli-error.ts'
 import { inSession } from './connect.ts'
 import { type JobRecord, listJobs } from './job-list.ts'
 import { inCell, printJson, printTable, styled, warn } from './print.ts'
-import { divideArguments, type TargetFlags, targetCommand } from './target.ts'
+import { conninfoOnly, type TargetFlags, targetCommand } from './target.ts'
 import { localTime, statusWord } from './wording.ts'
 
 /** `escapement jobs`: what there is, and how it stands. */
@@ -12,9 +11,7 @@ export function jobsCommand(): Command {
     .description('Lists the jobs: when they run next, when they ran last, and how that ended.')
     .addHelpText('after', help)
     .action(async (given: string[], flags: TargetFlags) => {
-      const { words, conninfo } = divideArguments(given, flags)
-      if (words.length > 0)
-        throw new UsageError(`"${words.join(' ')}" is no connection string, such as "dbname=postgres"`)
+      const conninfo = conninfoOnly(given, flags)
       const jobs = await inSession(conninfo, ({ client }) => listJobs(client))
       if (flags.json) printJson(jobs)
       else if (jobs.length === 0) warn('There are no jobs in this database.')

@@ -1,3 +1,4 @@
+import { isoText } from '../domain/iso-text.ts'
 import type { RehearsedRun, Span } from '../simulation/rehearsal.ts'
 import { type ClockChange, zoneNamed } from '../simulation/rehearsal-clock-changes.ts'
 import type { JobReport, RehearsalReport } from '../simulation/rehearsal-report.ts'
@@ -63,7 +64,7 @@ function spanJson({ from, to }: Span): object {
 }
 
 function iso(at: number): string {
-  return new Date(at).toISOString()
+  return isoText(at)
 }
 
 function isoOrNull(at: number | undefined): string | null {

@@ -1,3 +1,4 @@
+import { isoText } from '../domain/iso-text.ts'
 import type { Instant } from '../domain/job.ts'
 import type { TimeZone } from '../domain/time-zone.ts'
 import type { Span } from '../simulation/rehearsal.ts'
@@ -67,6 +68,6 @@ export function dateOn(local: number): string {
 }
 
 function dateAndTime(local: number): string {
-  const text = new Date(local).toISOString()
-  return `${text.slice(0, 10)} ${text.slice(11, local % 60_000 === 0 ? 16 : 19)}`
+  const [date = '', time = ''] = isoText(local).split('T')
+  return `${date} ${time.slice(0, local % 60_000 === 0 ? 5 : 8)}`
 }

@@ -5,7 +5,7 @@ import { type RehearsedRun, rehearse } from '../simulation/rehearsal.ts'
 import { zoneNamed } from '../simulation/rehearsal-clock-changes.ts'
 import { RehearsalReporter } from '../simulation/rehearsal-report.ts'
 import { timelineSvg } from '../simulation/rehearsal-svg.ts'
-import { CliError, UsageError } from './cli-error.ts'
+import { CliError } from './cli-error.ts'
 import { inSession } from './connect.ts'
 import { printJson, printLine, warn } from './print.ts'
 import { reportJson } from './rehearse-json.ts'
@@ -13,7 +13,7 @@ import { apart, momentIn, spanIn } from './rehearse-moments.ts'
 import { planOf } from './rehearse-plan.ts'
 import { readJobs } from './rehearse-reading.ts'
 import { byInterest, reportText, runsText } from './rehearse-text.ts'
-import { divideArguments, type TargetFlags, targetCommand } from './target.ts'
+import { conninfoOnly, type TargetFlags, targetCommand } from './target.ts'
 
 type RehearseFlags = TargetFlags & {
   readonly days: number
@@ -56,9 +56,7 @@ export function rehearseCommand(): Command {
     )
     .addHelpText('after', help)
     .action(async (given: string[], flags: RehearseFlags) => {
-      const { words, conninfo } = divideArguments(given, flags)
-      if (words.length > 0)
-        throw new UsageError(`"${words.join(' ')}" is no connection string, such as "dbname=postgres"`)
+      const conninfo = conninfoOnly(given, flags)
       const read = await inSession(conninfo, ({ client }) => readJobs(client))
       const zone = zoneNamed(read.timeZone)
       const plan = planOf(read, {

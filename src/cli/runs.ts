@@ -1,10 +1,10 @@
 import { type Command, InvalidArgumentError } from 'commander'
-import { CliError, UsageError } from './cli-error.ts'
+import { CliError } from './cli-error.ts'
 import { inSession } from './connect.ts'
 import { findJob } from './job-list.ts'
 import { inCell, printJson, printLine, printTable, styled, tame, warn } from './print.ts'
 import { type AttemptRecord, findRuns, type RunRecord } from './run-history.ts'
-import { divideArguments, type TargetFlags, targetCommand } from './target.ts'
+import { divideArguments, refuseWords, type TargetFlags, targetCommand } from './target.ts'
 import { localTime, shortDuration, statusWord } from './wording.ts'
 
 type RunsFlags = TargetFlags & { readonly run?: number; readonly limit: number; readonly output?: true }
@@ -20,8 +20,7 @@ export function runsCommand(): Command {
     .action(async (job: string | undefined, rest: string[], flags: RunsFlags) => {
       const { words, conninfo } = divideArguments([job, rest], flags)
       const [wanted, ...others] = words
-      if (others.length > 0)
-        throw new UsageError(`"${others.join(' ')}" is no connection string, such as "dbname=postgres"`)
+      refuseWords(others)
       const withAttempts = flags.output === true || flags.run !== undefined
       const runs = await inSession(conninfo, async ({ client }) => {
         const of = wanted === undefined ? {} : { jobId: (await findJob(client, wanted)).id }

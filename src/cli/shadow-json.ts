@@ -1,3 +1,4 @@
+import { isoText } from '../domain/iso-text.ts'
 import type { Instant } from '../domain/job.ts'
 import type { TimeZone } from '../domain/time-zone.ts'
 import { outcomeOf, type Summary } from '../shadow/tally.ts'
@@ -41,5 +42,5 @@ function keptAs(key: string, value: unknown): unknown {
 const instants = new Set(['firstAt', 'pgagent', 'escapement', 'since', 'askedFor'])
 
 function iso(at: Instant | undefined): string | null {
-  return at === undefined ? null : new Date(at).toISOString()
+  return at === undefined ? null : isoText(at)
 }

@@ -67,7 +67,7 @@ export async function inventoryText(client: Client): Promise<string> {
 /** A command line for a shell, with the same connection, less its password. */
 export function commandLine(program: string, conninfo: ConninfoKeywords): string {
   const words = Object.entries(conninfo)
-    .filter(([keyword]) => !/password|secret|key$/.test(keyword))
+    .filter(([keyword]) => !/password|secret|^scram_.*_key$/.test(keyword))
     .map(
       ([keyword, value]) =>
         `${keyword}=${/^[\w./:@,-]+$/.test(value) ? value : `'${value.replace(/['\\]/g, '\\$&')}'`}`,

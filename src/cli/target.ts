@@ -35,6 +35,18 @@ export function divideArguments(
   return { words, conninfo: conninfoIn(db ?? trailing ?? '') }
 }
 
+/** The connection string of a command that takes nothing else. Throws `UsageError` for another word, too. */
+export function conninfoOnly(given: readonly string[], flags: TargetFlags): ConninfoKeywords {
+  const { words, conninfo } = divideArguments(given, flags)
+  refuseWords(words)
+  return conninfo
+}
+
+/** Throws `UsageError` for words that a command does not take. */
+export function refuseWords(words: readonly string[]): void {
+  if (words.length > 0) throw new UsageError(`"${words.join(' ')}" is no connection string, such as "dbname=postgres"`)
+}
+
 function looksLikeConninfo(word: string): boolean {
   return /^\s*(?:postgres(?:ql)?:\/\/|[A-Za-z_]+\s*=)/.test(word)
 }

@@ -1,5 +1,6 @@
 import { Effect, Result } from 'effect'
 import { ConninfoError, type ConninfoKeywords, parseConninfo, withDatabase } from '../postgres/conninfo.ts'
+import { resolveConninfo } from '../postgres/resolve-conninfo.ts'
 import { openSession } from '../postgres/session.ts'
 import type { Finding } from './finding.ts'
 import type { JobRow, StepRow } from './reading.ts'
@@ -8,7 +9,7 @@ import { stepTeller } from './step-findings.ts'
 export type ConnectionOptions = {
   /** The agent's own connection, for steps that name a database on its server. */
   readonly conninfo: ConninfoKeywords
-  /** The longest that a connection may take. */
+  /** The longest that an address may take to answer, unless the connection string says. */
   readonly timeoutMs: number
   /** False: connection strings are read, and nothing is opened. */
   readonly open: boolean
@@ -53,16 +54,21 @@ export async function connectionFindings(
 
 /** Why a session cannot be opened, in the server's own words where it has any; undefined if it can. */
 function reasonAgainst(keywords: ConninfoKeywords, timeoutMs: number): Effect.Effect<string | undefined> {
-  return openSession(keywords, { applicationName: 'escapement doctor', connectTimeoutMs: timeoutMs }).pipe(
+  return Effect.try(() => impatient(keywords, timeoutMs)).pipe(
+    Effect.orElseSucceed(() => keywords),
+    Effect.flatMap((limited) =>
+      openSession(limited, { applicationName: 'escapement doctor', connectTimeoutMs: timeoutMs }),
+    ),
     Effect.scoped,
-    Effect.timeoutOrElse({ duration: timeoutMs + 500, orElse: () => Effect.fail({ message: noAnswer(keywords) }) }),
     Effect.result,
     Effect.map((result) => (Result.isSuccess(result) ? undefined : result.failure.message)),
   )
 }
 
-function noAnswer({ host = 'the server', dbname }: ConninfoKeywords): string {
-  return `${host}${dbname === undefined ? '' : `/${dbname}`}: no answer in time`
+/** A step may wait for ever, by a `connect_timeout` of 0, its service's or the environment's included; this does not. */
+function impatient(keywords: ConninfoKeywords, timeoutMs: number): ConninfoKeywords {
+  const isEndless = resolveConninfo(keywords).connectTimeoutMs === Number.POSITIVE_INFINITY
+  return isEndless ? { ...keywords, connect_timeout: String(Math.ceil(timeoutMs / 1_000)) } : keywords
 }
 
 type Read = { readonly keywords: ConninfoKeywords } | { readonly problem: string }

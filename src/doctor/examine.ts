@@ -10,8 +10,8 @@ import { jobOf } from '../store/rows.ts'
 import { checkSchema } from '../store/schema-check.ts'
 import { connectionFindings } from './connection-findings.ts'
 import { databaseFindings } from './database-findings.ts'
-import { byWeight, type Finding, type FindingKind } from './finding.ts'
-import { type Reading, readAll } from './reading.ts'
+import { bySeverity, type Finding, type FindingKind } from './finding.ts'
+import { lacksOnlyConnectionStrings, type Reading, readAll } from './reading.ts'
 import { scheduleFindings } from './schedule-findings.ts'
 import { sessionFindings } from './session-findings.ts'
 import { stepFindings } from './step-findings.ts'
@@ -24,12 +24,12 @@ export type ExamineOptions = {
   readonly host?: string
   /** Whether the connections of steps are opened; true when undefined. */
   readonly open?: boolean
-  /** The longest that one may take; 5 seconds when undefined. */
+  /** The longest that each address may take to answer, unless the step says; 5 seconds when undefined. */
   readonly timeoutMs?: number
 }
 
 export type Examination = {
-  /** The weightiest first. */
+  /** The most severe first. */
   readonly findings: readonly Finding[]
   readonly found: Found
   /** Undefined where the tables cannot be read, which is among the findings. */
@@ -62,7 +62,7 @@ export async function examine(client: Client, options: ExamineOptions): Promise<
   const connections = await connectionFindings(reading.jobs, { conninfo, open, timeoutMs })
   return {
     ...{ found, reading, connections: connections.opened },
-    findings: byWeight([
+    findings: bySeverity([
       ...(obstacle === undefined ? [] : [obstacle]),
       ...databaseFindings(reading, { host }),
       ...jobs,
@@ -85,7 +85,7 @@ async function look(client: Client): Promise<Look> {
     const found = await findSchema(client)
     if (found.kind === 'nothing') return { found, obstacle: await obstacleTo(client, found), reading: undefined }
     await client.query('SAVEPOINT look')
-    const obstacle = await obstacleTo(client, found)
+    const obstacle = (await obstacleTo(client, found)) ?? lackOf(found)
     await client.query('ROLLBACK TO look')
     try {
       return { found, obstacle, reading: await readAll(client, found) }
@@ -114,6 +114,17 @@ async function obstacleTo(client: Client, found: Found): Promise<Finding | undef
   const { message } = result.failure
   const [, what = message, advice = 'it cannot be served as it is'] = /^(.*?): ([\s\S]*)$/.exec(message) ?? []
   return { kind: await obstacleKind(client, found), severity: 'stop', what, advice }
+}
+
+/** The agent asks for the version only. */
+function lackOf(found: Found): Finding | undefined {
+  if (!lacksOnlyConnectionStrings(found)) return undefined
+  return {
+    kind: 'schemaVersion',
+    severity: 'stop',
+    what: 'the table of steps has no column for connection strings, as before pgAgent 3.4',
+    advice: 'run "escapement install --repair", or ALTER EXTENSION pgagent UPDATE',
+  }
 }
 
 async function obstacleKind(client: Client, found: Found): Promise<FindingKind> {

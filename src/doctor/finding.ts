@@ -1,3 +1,5 @@
+import { isoText } from '../domain/iso-text.ts'
+
 /** Something that was found in a database, about which somebody should know before its daemon is replaced. */
 export type Finding = {
   readonly kind: FindingKind
@@ -23,7 +25,7 @@ export type Named = { readonly id: number; readonly name: string }
 
 export type FindingKind = (typeof findingKinds)[number]
 
-/** All of them, the weightiest first. The words are stable: programs may rely on them. Some are of the way back only. */
+/** All of them, the most severe first. The words are stable: programs may rely on them. Some are of the way back only. */
 export const findingKinds = [
   'serverTooOld',
   'noSchema',
@@ -97,14 +99,16 @@ export function teller({ id, name }: Named, schedule?: Named) {
   })
 }
 
+/** `2026-03-29 01:00 UTC` */
 export function momentText(at: number): string {
-  return Number.isFinite(at) ? `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC` : 'infinity'
+  const [date = '', time] = isoText(at).split('T')
+  return time === undefined ? date : `${date} ${time.slice(0, 5)} UTC`
 }
 
 const severities: readonly Severity[] = ['stop', 'warning', 'note']
 
 /** In the order in which somebody should read them. */
-export function byWeight(findings: readonly Finding[]): readonly Finding[] {
+export function bySeverity(findings: readonly Finding[]): readonly Finding[] {
   const places = ({ severity, kind, job, step, schedule }: Finding) => [
     severities.indexOf(severity),
     findingKinds.indexOf(kind),

@@ -1,6 +1,6 @@
 import { parseSettings } from '../domain/settings.ts'
-import { jobOf } from '../store/rows.ts'
-import { byWeight, type Finding, type FindingKind, teller } from './finding.ts'
+import { jobOf, kindOf } from '../store/rows.ts'
+import { bySeverity, type Finding, type FindingKind, teller } from './finding.ts'
 import type { JobRow, Reading } from './reading.ts'
 import { scheduleFindings } from './schedule-findings.ts'
 import { stepTeller } from './step-findings.ts'
@@ -9,9 +9,9 @@ import { stepTeller } from './step-findings.ts'
 export function handBackFindings({ found, jobs, now, timeZone }: Reading): readonly Finding[] {
   const getsOwnFunctions = found.kind !== 'created'
   const enabled = jobs.filter((job) => job.enabled)
-  return byWeight([
+  return bySeverity([
     ...enabled.flatMap(stepFindings),
-    ...enabled.flatMap(commentFindings),
+    ...enabled.flatMap((job) => commentFindings(job, getsOwnFunctions)),
     ...sharedExceptions(enabled),
     ...(getsOwnFunctions
       ? enabled.flatMap((row) => {
@@ -30,7 +30,7 @@ function stepFindings(row: JobRow): readonly Finding[] {
     .filter(({ jstenabled }) => jstenabled)
     .flatMap((step) => {
       const tell = stepTeller(row, step)
-      if (step.jstkind === 'b' && /^#!http[ \t]*(\r?\n|$)/.test(step.jstcode)) {
+      if (kindOf(step) === 'http') {
         const advice = 'with pgAgent it fails, as there is no such interpreter: disable it, or write a script'
         return [tell('warning', 'httpStep', 'it is an HTTP step', advice)]
       }
@@ -38,7 +38,7 @@ function stepFindings(row: JobRow): readonly Finding[] {
     })
 }
 
-function commentFindings({ id, name, definition }: JobRow): readonly Finding[] {
+function commentFindings({ id, name, definition }: JobRow, getsOwnFunctions: boolean): readonly Finding[] {
   const comments = [
     ['job', definition.jobdesc, undefined],
     ...definition.steps
@@ -52,7 +52,9 @@ function commentFindings({ id, name, definition }: JobRow): readonly Finding[] {
   if (set.length === 0) return []
   const where = set.map(([place, , of]) => (of === undefined ? 'its own comment' : `that of ${place} "${of}"`))
   const what = `there are settings in ${where.join(', ')}`
-  const advice = 'they are prose to pgAgent: no timeout, no retry, no expected status, and the zone of the session'
+  const advice = getsOwnFunctions
+    ? 'they are prose to pgAgent: no timeout, no retry, no expected status, no catch-up, and the zone of the session'
+    : 'they are prose to pgAgent: no timeout, no retry, no expected status, no @catchup none; but the functions here stay, and find next runs by @timezone and @catchup all'
   return [teller({ id, name })('warning', 'settingLost', what, advice)]
 }
 

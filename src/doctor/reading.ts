@@ -99,11 +99,19 @@ export async function readAll(client: Client, found: Found): Promise<Reading> {
   const numbered = await rows<Numbered>(numberedQuery)
   return {
     ...{ found, now: Math.floor(now), timeZone, history, agents },
-    jobs: (await rows<JobRow>(jobsQuery)).map((job) => ({ ...job, nextRun: job.nextRun && Number(job.nextRun) })),
+    jobs: (await rows<JobRow>(jobsQuery(found))).map((job) => ({
+      ...job,
+      nextRun: job.nextRun && Number(job.nextRun),
+    })),
     openRuns: await rows(openRunsQuery, [living]),
     openAttempts: await rows(openAttemptsQuery, [living]),
     sequences: numbered.length === 0 ? [] : await rows(sequencesQuery(numbered)),
   }
+}
+
+/** A schema from before 3.4 that a repair would bring up to date. */
+export function lacksOnlyConnectionStrings({ kind, version, hasConnectionStrings }: Found): boolean {
+  return kind === 'pgagent' && version !== undefined && !hasConnectionStrings
 }
 
 type Numbered = { readonly sequence: string; readonly table: string; readonly column: string }
@@ -131,7 +139,7 @@ const agentsQuery = `
   ORDER BY jagpid`
 
 /** Definitions in the form in which the store reads them, see \`JobDefinition\`, with what is disabled. */
-const jobsQuery = `
+const jobsQuery = (found: Found) => `
   SELECT jobid AS id, jobname AS name, jobenabled AS enabled, jobhostagent AS host,
     ${epochMs('jobnextrun')} AS "nextRun", jobagentid AS "claimedBy",
     json_build_object(
@@ -139,7 +147,7 @@ const jobsQuery = `
       'steps', (
         SELECT coalesce(json_agg(json_build_object(
           'jstid', jstid, 'jstname', jstname, 'jstdesc', jstdesc, 'jstkind', jstkind, 'jstcode', jstcode,
-          'jstconnstr', jstconnstr, 'jstdbname', jstdbname, 'jstonerror', jstonerror, 'jstenabled', jstenabled)
+          'jstconnstr', ${lacksOnlyConnectionStrings(found) ? "''" : 'jstconnstr'}, 'jstdbname', jstdbname, 'jstonerror', jstonerror, 'jstenabled', jstenabled)
           ORDER BY jstname, jstid), '[]')
         FROM pgagent.pga_jobstep WHERE jstjobid = jobid),
       'schedules', (
@@ -160,7 +168,8 @@ const jobsQuery = `
 const unclaimed = '(jobagentid IS NULL OR jobagentid <> ALL ($1::int[]))'
 
 const openRunsQuery = `
-  SELECT jlgid AS id, jobid AS "jobId", jobname AS job, jlgstart AS "startedAt", jobagentid IS NOT NULL AS orphaned
+  SELECT jlgid AS id, jobid AS "jobId", jobname AS job, jlgstart AS "startedAt",
+    (jobagentid IS NOT NULL AND jobagentid <> ALL ($1::int[])) AS orphaned
   FROM pgagent.pga_joblog AS run JOIN pgagent.pga_job ON jobid = jlgjobid
   WHERE jlgstatus = 'r' AND (${unclaimed} OR EXISTS (SELECT FROM pgagent.pga_joblog AS later
     WHERE later.jlgjobid = run.jlgjobid AND later.jlgid > run.jlgid AND later.jlgstatus = 'r'))
@@ -168,7 +177,8 @@ const openRunsQuery = `
 
 /** Those of runs that have ended; those of open runs are told of with their runs. */
 const openAttemptsQuery = `
-  SELECT jslid AS id, jobid AS "jobId", jobname AS job, jslstart AS "startedAt", NOT ${unclaimed} AS orphaned
+  SELECT jslid AS id, jobid AS "jobId", jobname AS job, jslstart AS "startedAt",
+    (jobagentid IS NOT NULL AND jobagentid <> ALL ($1::int[])) AS orphaned
   FROM pgagent.pga_jobsteplog
   JOIN pgagent.pga_joblog ON jlgid = jsljlgid JOIN pgagent.pga_job ON jobid = jlgjobid
   WHERE jslstatus = 'r' AND jlgstatus <> 'r' ORDER BY jslid`

@@ -1,4 +1,5 @@
 import { monthLength } from '../domain/calendar.ts'
+import { isoText } from '../domain/iso-text.ts'
 import type { Job } from '../domain/job.ts'
 import { nextOccurrence, nextRun } from '../domain/next-run.ts'
 import { patternOf } from '../domain/pattern.ts'
@@ -144,7 +145,9 @@ function nextRunFindings(job: Job, row: JobRow, { now }: Surroundings): readonly
         'note',
         'overdue',
         `it has been due since ${momentText(stored)}`,
-        'the first agent that looks runs it once, at once; set its next run otherwise if that must not be',
+        job.catchUp === undefined || job.catchUp.type === 'once'
+          ? 'the first agent that looks runs it once, at once; set its next run otherwise if that must not be'
+          : 'its @catchup decides whether the first agent that looks runs it; set its next run otherwise if that must not be',
       ),
     ]
   }
@@ -208,7 +211,8 @@ function brokenList(row: ScheduleRow): string | undefined {
 }
 
 function dateText(at: number | undefined): string {
-  return at === undefined || !Number.isFinite(at) ? 'no day' : new Date(at).toISOString().slice(0, 10)
+  const [date = ''] = at === undefined || !Number.isFinite(at) ? ['no day'] : isoText(at).split('T')
+  return date
 }
 
 const repairHint = 'pgAgent\'s own function still refuses edits of the schedule then: "adopt --repair" replaces it'

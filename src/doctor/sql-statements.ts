@@ -24,14 +24,28 @@ function tokenAt(rest: string): { readonly length: number; readonly plain: strin
   if (skipped !== undefined) return { length: skipped.length, plain: ' ' }
   const [dollar, tag = ''] = /^\$((?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?)\$/.exec(rest) ?? []
   if (dollar !== undefined) return { length: endAfter(rest, `$${tag}$`, dollar.length), plain: "''" }
-  const [escaped] = /^[eE]'(?:[^'\\]|\\[\s\S]|'')*'?/.exec(rest) ?? []
-  if (escaped !== undefined) return { length: escaped.length, plain: "''" }
-  const [quoted] = /^'(?:[^']|'')*'?/.exec(rest) ?? []
-  if (quoted !== undefined) return { length: quoted.length, plain: "''" }
-  const [name] = /^"(?:[^"]|"")*"?/.exec(rest) ?? []
-  if (name !== undefined) return { length: name.length, plain: name.replaceAll(';', ' ') }
+  if (/^[eE]'/.test(rest)) return { length: quotedLength(rest, 1, /['\\]/g), plain: "''" }
+  if (rest.startsWith("'")) return { length: quotedLength(rest, 0, /'/g), plain: "''" }
+  if (rest.startsWith('"')) {
+    const length = quotedLength(rest, 0, /"/g)
+    return { length, plain: rest.slice(0, length).replaceAll(';', ' ') }
+  }
   const [word] = /^[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*/.exec(rest) ?? []
   return word === undefined ? { length: 1, plain: rest.charAt(0) } : { length: word.length, plain: word }
+}
+
+/**
+ * Where a text that is quoted from `from` on ends: a quote that is doubled does not end it, nor does one after a
+ * backslash, where `marks` finds these. A literal may have millions of characters, so no one expression matches it.
+ */
+function quotedLength(rest: string, from: number, marks: RegExp): number {
+  marks.lastIndex = from + 1
+  for (let mark = marks.exec(rest); mark !== null; mark = marks.exec(rest)) {
+    const isPair = mark[0] === '\\' || rest[mark.index + 1] === mark[0]
+    if (!isPair) return mark.index + 1
+    marks.lastIndex = mark.index + 2
+  }
+  return rest.length
 }
 
 function commentLength(rest: string): number {

@@ -1,8 +1,8 @@
 import { parseHttpRequest } from '../domain/http-request.ts'
 import type { Job, Step, StepKind } from '../domain/job.ts'
-import { parseSettings, type SettingsPlace, settingWords } from '../domain/settings.ts'
+import { type SettingsPlace, settingWords } from '../domain/settings.ts'
 import { distanceBetween } from '../domain/spelling.ts'
-import { isTimeZone } from '../domain/time-zone.ts'
+import { kindOf, settingsIn } from '../store/rows.ts'
 import type { Finding, FindingKind, Severity } from './finding.ts'
 import type { JobRow, StepRow } from './reading.ts'
 import { missingInterpreter } from './script-interpreter.ts'
@@ -40,11 +40,11 @@ function ofJob(row: JobRow, { isGuest }: StepSurroundings): readonly Finding[] {
   const tell = (severity: Severity, kind: FindingKind, what: string, advice: string): Finding => ({
     ...{ kind, severity: enabled ? severity : 'note', job: { id, name }, what, advice },
   })
-  const findings = commentFindings(definition.jobdesc, 'job', isGuest, tell)
+  const findings = commentFindings({ comment: definition.jobdesc, place: 'job' }, isGuest, tell)
   const ofSchedules = definition.schedules
     .filter(({ jscenabled }) => jscenabled)
     .flatMap((schedule) =>
-      commentFindings(schedule.jscdesc, 'schedule', isGuest, tell).map((finding) => ({
+      commentFindings({ comment: schedule.jscdesc, place: 'schedule' }, isGuest, tell).map((finding) => ({
         ...finding,
         schedule: { id: schedule.jscid, name: schedule.jscname },
       })),
@@ -62,7 +62,7 @@ type Tell = (severity: Severity, kind: FindingKind, what: string, advice: string
 function findingsOf(step: Step, row: StepRow, job: JobRow, surroundings: StepSurroundings): readonly Finding[] {
   const { executors, host, isGuest } = surroundings
   const tell = stepTeller(job, row)
-  const findings = [...commentFindings(row.jstdesc, step.kind, isGuest, tell)]
+  const findings = [...commentFindings({ comment: row.jstdesc, place: 'step', kind: kindOf(row) }, isGuest, tell)]
   if (row.jstkind !== 's' && row.jstkind !== 'b') {
     const what = `it is of kind "${row.jstkind}", which neither pgAgent nor Escapement knows`
     return [...findings, tell('stop', 'kindUnknown', what, 'the run fails: make it SQL, "s", or a script, "b"')]
@@ -75,7 +75,7 @@ function findingsOf(step: Step, row: StepRow, job: JobRow, surroundings: StepSur
   }
   if (step.kind === 'sql') findings.push(...sqlFindings(row, tell))
   if (step.kind === 'http') {
-    const request = parseHttpRequest(row.jstcode.replace(/^#!http[ \t]*(\r?\n|$)/, '\n'))
+    const request = parseHttpRequest(step.code)
     if ('problem' in request) {
       findings.push(tell('stop', 'httpRequestWrong', `its request cannot be sent: ${request.problem}`, 'correct it'))
     }
@@ -127,14 +127,12 @@ function scriptFindings({ jstcode }: StepRow, tell: Tell, isForThisHost: boolean
 
 /** The lines of a comment that are settings, or look as if they were meant to be. */
 function commentFindings(
-  comment: string,
-  place: Exclude<SettingsPlace, 'step'> | StepKind,
+  { comment, place, kind }: { comment: string; place: SettingsPlace; kind?: StepKind | undefined },
   isGuest: boolean,
   tell: Tell,
 ): readonly Finding[] {
   const findings: Finding[] = []
-  const { settings } = parseSettings(comment, place === 'job' || place === 'schedule' ? place : 'step')
-  const problem = problemIn(comment, place)
+  const { settings, problem } = settingsIn(comment, place, kind)
   if (problem !== undefined) {
     findings.push(tell('stop', 'settingNotUnderstood', `in its comment: ${problem}`, settingAdvice))
   } else if (isGuest && Object.keys(settings).length > 0) {
@@ -145,7 +143,7 @@ function commentFindings(
   for (const line of linesOf(comment)) {
     const word = firstWord(line)
     if (word.length < 4 || !word.startsWith('@') || settingWords.includes(word)) continue
-    const meant = settingWords.find((setting) => distanceBetween(word, setting) <= 2)
+    const meant = settingWords.find((setting) => isNearly(word, setting))
     if (meant === undefined) continue
     const advice = `it is prose to Escapement too: write ${meant} if that was meant`
     findings.push(tell('warning', 'settingMisspelt', `its comment has "${line}", which is nearly ${meant}`, advice))
@@ -153,15 +151,9 @@ function commentFindings(
   return findings
 }
 
-/** What the daemon would say of it as well; see `jobOf`. */
-function problemIn(comment: string, place: Exclude<SettingsPlace, 'step'> | StepKind): string | undefined {
-  const { settings, problem } = parseSettings(comment, place === 'job' || place === 'schedule' ? place : 'step')
-  if (problem !== undefined) return problem
-  if (settings.timeZone !== undefined && !isTimeZone(settings.timeZone)) {
-    return `there is no time zone "${settings.timeZone}"`
-  }
-  if (settings.expect === undefined || place === 'http') return undefined
-  return '@expect is for HTTP steps, whose first line is #!http'
+/** What is added to a setting, as a colon, matters little; what is left of one may be another word, or somebody's name. */
+function isNearly(word: string, setting: string): boolean {
+  return (setting.includes(word) ? setting.length - word.length : distanceBetween(word, setting)) <= 2
 }
 
 function linesOf(comment: string): readonly string[] {

@@ -1,3 +1,4 @@
+import { isoText } from '../domain/iso-text.ts'
 import type { Job } from '../domain/job.ts'
 import { nextOccurrence } from '../domain/next-run.ts'
 import { lateMs, type Rehearsal, type RehearsedJob, type Span } from './rehearsal.ts'
@@ -48,7 +49,7 @@ function remarksOnSchedule(job: Job, schedule: Job['schedules'][number], { from,
     return [{ kind: 'neverRuns', jobId: job.id, text: `${owner} never comes: nothing it selects lies ahead` }]
   }
   if (next > to) {
-    const date = new Date(next).toISOString().slice(0, 16)
+    const date = isoText(next).replace(/:\d\d\.\d+Z$/, '')
     return [{ kind: 'notInTime', jobId: job.id, text: `${owner} comes after the rehearsal only, first on ${date}Z` }]
   }
   if (minutes.length + hours.length + weekdays.length + monthDays.length + months.length === 0 && !lastDay) {

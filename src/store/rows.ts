@@ -42,9 +42,9 @@ type BooleanArray = readonly (boolean | null)[]
 
 /** Reads a definition; what does not parse becomes the job's or the step's `problem`. */
 export function jobOf(row: JobDefinition, sessionTimeZone: string): Job {
-  const comment = settingsIn(row.jobdesc, 'job', `job "${row.jobname}"`)
+  const comment = commentOf(`job "${row.jobname}"`, row.jobdesc, 'job')
   const comments = row.schedules.map(({ jscdesc, jscname }) =>
-    settingsIn(jscdesc, 'schedule', `schedule "${jscname}" of job "${row.jobname}"`),
+    commentOf(`schedule "${jscname}" of job "${row.jobname}"`, jscdesc, 'schedule'),
   )
   const problem = [comment, ...comments].find((each) => each.problem !== undefined)?.problem
   return {
@@ -84,19 +84,28 @@ export function attemptLetter({ onError }: Step, { outcome }: AttemptResult, ret
   }
 }
 
-function settingsIn(comment: string, place: SettingsPlace, owner: string): ParsedSettings {
+/** The settings in a comment, and what is wrong with them where they stand. For a step, `kind` is its kind, if known. */
+export function settingsIn(comment: string, place: SettingsPlace, kind?: StepKind): ParsedSettings {
   const { settings, problem } = parseSettings(comment, place)
-  if (problem !== undefined) return { settings, problem: `In the comment of ${owner}: ${problem}.` }
-  if (settings.timeZone === undefined || isTimeZone(settings.timeZone)) return { settings }
+  if (problem !== undefined) return { settings, problem }
   const { timeZone, ...others } = settings
-  return { settings: others, problem: `In the comment of ${owner}: there is no time zone "${timeZone}".` }
+  if (timeZone !== undefined && !isTimeZone(timeZone)) {
+    return { settings: others, problem: `there is no time zone "${timeZone}"` }
+  }
+  if (settings.expect === undefined || kind === undefined || kind === 'http') return { settings }
+  return { settings, problem: '@expect is for HTTP steps, whose first line is #!http' }
+}
+
+function commentOf(owner: string, ...comment: Parameters<typeof settingsIn>): ParsedSettings {
+  const { settings, problem } = settingsIn(...comment)
+  return problem === undefined ? { settings } : { settings, problem: `In the comment of ${owner}: ${problem}.` }
 }
 
 function stepOf(row: StepRow): Step {
-  const { settings, problem } = settingsIn(row.jstdesc, 'step', `step "${row.jstname}"`)
   const kind = kindOf(row)
+  const { settings, problem } = commentOf(`step "${row.jstname}"`, row.jstdesc, 'step', kind)
   const target = targetOf(row)
-  const wrong = problem ?? (kind === undefined ? unknownKind(row) : misplacedExpect(row, kind, settings.expect))
+  const wrong = problem ?? (kind === undefined ? unknownKind(row) : undefined)
   return {
     id: row.jstid,
     name: row.jstname,
@@ -113,7 +122,7 @@ function stepOf(row: StepRow): Step {
 }
 
 /** A batch step whose first line is `#!http` is an HTTP step: pgAdmin can edit it, and no constraint is touched. */
-function kindOf({ jstkind, jstcode }: StepRow): StepKind | undefined {
+export function kindOf({ jstkind, jstcode }: Pick<StepRow, 'jstkind' | 'jstcode'>): StepKind | undefined {
   if (jstkind === 's') return 'sql'
   if (jstkind !== 'b') return undefined
   return /^#!http[ \t]*(\r?\n|$)/.test(jstcode) ? 'http' : 'shell'
@@ -122,11 +131,6 @@ function kindOf({ jstkind, jstcode }: StepRow): StepKind | undefined {
 function targetOf({ jstconnstr, jstdbname }: StepRow): SqlTarget | undefined {
   if (jstconnstr !== '') return { conninfo: jstconnstr }
   return jstdbname === '' ? undefined : { database: jstdbname }
-}
-
-function misplacedExpect({ jstname }: StepRow, kind: StepKind, expect: Step['expect']): string | undefined {
-  if (expect === undefined || kind === 'http') return undefined
-  return `In the comment of step "${jstname}": @expect is for HTTP steps, whose first line is #!http.`
 }
 
 function unknownKind({ jstkind, jstname }: StepRow): string {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Client } from 'pg'
 import { describe, expect, test } from 'vitest'
+import { commandLine } from '../../src/cli/switch-text.ts'
 import { AgentProcess } from '../support/agent-process.ts'
 import { createJob, ended, runNow, runsOf } from '../support/jobs.ts'
 import { createDatabase, realServer, type TestDatabase } from '../support/postgres.ts'
@@ -207,6 +208,16 @@ describe.concurrent('the way to Escapement and back', () => {
   })
 })
 
+test('the command line has the whole connection, but for what is secret', () => {
+  const paths = { sslcert: '/etc/c.pem', sslkey: '/etc/k.pem', sslrootcert: '/etc/r.pem' }
+  const secrets = {
+    ...{ password: 'a', sslpassword: 'b', scram_client_key: 'c', scram_server_key: 'd', oauth_client_secret: 'e' },
+  }
+  expect(commandLine('agent', { host: 'db', ...secrets, ...paths })).toBe(
+    'agent host=db sslcert=/etc/c.pem sslkey=/etc/k.pem sslrootcert=/etc/r.pem',
+  )
+})
+
 describe.concurrent('escapement adopt', () => {
   test('refuses what doctor says stops it, names it, does nothing, and goes on when told to', {
     timeout: 90_000,
@@ -235,6 +246,67 @@ describe.concurrent('escapement adopt', () => {
       ],
     })
     expect(await runsOf(client, job)).toMatchObject([{ status: 'd' }])
+    await database.drop()
+  })
+
+  test('does what --print says, and no more', { timeout: 90_000 }, async () => {
+    const database = await createDatabase({ schema: 'installed', tcp: true })
+    const client = await database.client()
+    await client.query("SET application_name = 'escapement test'")
+    const past = await createJob(client, 'past', [{ code: 'SELECT 1' }])
+    const lost = await createJob(client, 'lost', [{ code: 'SELECT 1' }])
+    const free = await createJob(client, 'free', [{ code: 'SELECT 1' }])
+    await client.query(
+      `INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES (pg_backend_pid(), 'alpha'), (1, 'gone')`,
+    )
+    await client.query(`UPDATE pgagent.pga_job SET jobnextrun = now(),
+      jobagentid = CASE jobid WHEN ${past} THEN pg_backend_pid() WHEN ${lost} THEN 1 END WHERE jobid <> ${free}`)
+    await client.query(`INSERT INTO pgagent.pga_joblog (jlgjobid) VALUES (${past}), (${lost}), (${free}), (${past})`)
+    await client.query(`INSERT INTO pgagent.pga_joblog (jlgjobid, jlgstatus) VALUES (${free}, 'f')`)
+    await client.query(`INSERT INTO pgagent.pga_jobsteplog (jsljlgid, jsljstid)
+      SELECT 5, jstid FROM pgagent.pga_jobstep WHERE jstjobid = ${free}`)
+
+    for (const command of ['adopt', 'hand-back']) {
+      const planned = await escapement([command, '--print', database.conninfo])
+      expect(planned.stdout.split('\n').slice(0, 5)).toEqual([
+        `Frees job ${lost} "lost", whose agent is gone, and ends its run as aborted.`,
+        'Ends run 1 of job "past" as aborted, which nobody runs.',
+        'Ends run 3 of job "free" as aborted, which nobody runs.',
+        'Ends 1 attempt as aborted, of runs that have ended.',
+        'Signs off an agent on "gone" (process 1), which is gone.',
+      ])
+    }
+    const done = await escapement(['adopt', database.conninfo])
+    expect(done.stdout.split('\n').slice(0, 3)).toEqual([
+      `Freed job ${lost} "lost", whose agent is gone, and ended its run 2 as aborted.`,
+      'Ended 2 runs as aborted, which nobody ran: 1, 3.',
+      'Ended 1 attempt as aborted, which nobody made.',
+    ])
+    const { rows } = await client.query('SELECT jlgid AS id, jlgstatus AS status FROM pgagent.pga_joblog ORDER BY 1')
+    expect(rows.map(({ id, status }) => `${id} ${status}`)).toEqual(['1 d', '2 d', '3 d', '4 r', '5 f'])
+    const again = await escapement(['adopt', '--print', database.conninfo])
+    expect(again.stdout).toMatch(/^Nothing need be done\.\n/)
+    await database.drop()
+  })
+
+  test('says what shows the rest of many findings, and that does', { timeout: 90_000 }, async () => {
+    const database = await createDatabase({ schema: 'installed', tcp: true })
+    const client = await database.client()
+    const names = Array.from({ length: 12 }, (_, index) => `step ${index + 1}`)
+    await createJob(client, 'empty', [
+      ...names.map((name) => ({ name, kind: 'b', code: '' })),
+      ...names.map((name) => ({ name: `http ${name}`, kind: 'b', code: '#!http\nGET http://127.0.0.1:1/' })),
+    ])
+
+    const refused = await escapement(['adopt', database.conninfo])
+    expect(refused.stderr).toContain('  - and 2 more; "escapement doctor --all" shows them\n')
+    const all = await escapement(['doctor', '--all', database.conninfo])
+    for (const name of names) expect(all.stdout).toContain(`"${name}": it is a script without code`)
+
+    const back = await escapement(['hand-back', database.conninfo])
+    expect(back.stdout).toContain('  - and 2 more; "escapement hand-back --print --json" shows them\n')
+    const json = await escapement(['hand-back', '--print', '--json', database.conninfo])
+    expect(JSON.parse(json.stdout).findings).toHaveLength(12)
     await database.drop()
   })
 

@@ -2,15 +2,19 @@ import { Client } from 'pg'
 import { describe, expect, test } from 'vitest'
 import { type ExamineOptions, examine } from '../../src/doctor/examine.ts'
 import type { Finding } from '../../src/doctor/finding.ts'
+import { handBackFindings } from '../../src/doctor/hand-back-findings.ts'
 import { escapement } from '../cli/escapement.ts'
 import { createJob } from '../support/jobs.ts'
 import { createDatabase, realServer, type TestDatabase } from '../support/postgres.ts'
+import { expectDocumented } from './documented.ts'
 
 /** What is found, as by the command with the connection of this client. */
 async function examined(client: Client, options: Partial<ExamineOptions> = {}): Promise<readonly Finding[]> {
   const { user = '', database = '', host, port, password } = client as Client & { password: string }
   const conninfo = { host, port: String(port), user, dbname: database, password }
-  return (await examine(client, { conninfo, ...options })).findings
+  const { findings } = await examine(client, { conninfo, ...options })
+  expectDocumented(findings, true)
+  return findings
 }
 
 /** A database of its own with our schema, dropped after `body`. */
@@ -76,6 +80,76 @@ describe.concurrent('what stops an agent from serving at all', () => {
         await admin.query(`DROP OWNED BY ${role}`)
         await admin.query(`DROP ROLE ${role}`)
       }
+    }))
+})
+
+describe.concurrent('what is said of jobs', () => {
+  test('dates beyond those that JavaScript knows', () =>
+    inDatabase(async (client, { conninfo }) => {
+      const id = await createJob(client, 'far', [{ code: 'SELECT 1' }])
+      await client.query("SET session_replication_role = 'replica'")
+      await client.query(`INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscstart, jscend, jscminutes)
+        SELECT ${id}, name, start, over, ARRAY(SELECT n = 0 FROM generate_series(0, 59) AS n)
+        FROM (VALUES ('late', '290000-01-01 00:30Z'::timestamptz, '290000-01-01 00:40Z'::timestamptz), ('long', '2020-01-01Z', '290000-01-01Z'), ('later', '290000-01-01Z', NULL))
+          AS dates (name, start, over)`)
+      await client.query("UPDATE pgagent.pga_job SET jobnextrun = '294276-12-31 23:00Z'")
+      const findings = await examined(client)
+      expect(findings.map(({ kind }) => kind)).toEqual(['scheduleNeverComes', 'nextRunDiffers'])
+      expect(findings[0]?.what).toBe('no time that it selects comes before its end on +290000-01-01')
+      expect(findings[1]?.what).toMatch(/^its next run is \+294276-12-31 23:00 UTC, where its schedules give 20/)
+      for (const command of ['doctor', 'rehearse']) {
+        expect([command, await escapement([command, conninfo])]).toMatchObject([command, { stderr: '' }])
+      }
+    }))
+
+  test('what becomes of an overdue run, by the @catchup of its job', () =>
+    inDatabase(async (client) => {
+      await createJob(client, 'once', [{ code: 'SELECT 1' }], '@catchup once')
+      await createJob(client, 'none', [{ code: 'SELECT 1' }], '@catchup none')
+      await createJob(client, 'all', [{ code: 'SELECT 1' }], '@catchup all 6h')
+      await client.query(`INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscminutes)
+        SELECT jobid, 'hourly', ARRAY(SELECT n = 0 FROM generate_series(0, 59) AS n) FROM pgagent.pga_job`)
+      await client.query("SET session_replication_role = 'replica'")
+      await client.query("UPDATE pgagent.pga_job SET jobnextrun = now() - interval '1 day'")
+      const advice = (await examined(client)).map(({ kind, job, advice: text }) => [
+        kind,
+        job?.name,
+        text.split(';')[0],
+      ])
+      expect(advice).toEqual([
+        ['overdue', 'once', 'the first agent that looks runs it once, at once'],
+        ['overdue', 'none', 'its @catchup decides whether the first agent that looks runs it'],
+        ['overdue', 'all', 'its @catchup decides whether the first agent that looks runs it'],
+      ])
+    }))
+
+  test('what is lost of settings on the way back, by whose functions then serve', () =>
+    inDatabase(async (client) => {
+      await createJob(client, 'set', [{ code: 'SELECT 1' }], '@timezone Asia/Tokyo\n@catchup all 6h')
+      const { reading } = await examine(client, { conninfo: {}, open: false })
+      if (reading === undefined) throw new Error('nothing was read')
+      const adviceWith = (kind: 'created' | 'repaired') =>
+        handBackFindings({ ...reading, found: { ...reading.found, kind } }).map((finding) => finding.advice)
+      expect(adviceWith('created')).toEqual([
+        expect.stringMatching(
+          /no @catchup none; but the functions here stay, and find next runs by @timezone and @catchup all$/,
+        ),
+      ])
+      expect(adviceWith('repaired')).toEqual([
+        expect.stringMatching(/no expected status, no catch-up, and the zone of the session$/),
+      ])
+    }))
+
+  test('a run that an agent has gone past will be ended by no agent', () =>
+    inDatabase(async (client) => {
+      const id = await createJob(client, 'past', [])
+      await client.query(`INSERT INTO pgagent.pga_jobagent VALUES (pg_backend_pid(), now(), 'alpha')`)
+      await client.query('UPDATE pgagent.pga_job SET jobnextrun = now(), jobagentid = pg_backend_pid()')
+      await client.query(`INSERT INTO pgagent.pga_joblog (jlgjobid) VALUES (${id}), (${id})`)
+      const left = (await examined(client)).filter(({ kind }) => kind === 'runLeftOpen')
+      expect(left.map(({ what, advice }) => [what.split(' says')[0], advice])).toEqual([
+        ['run 1', 'no agent would ever end it: "escapement adopt" ends it as aborted'],
+      ])
     }))
 })
 
@@ -174,6 +248,14 @@ describe.concurrent('what concerns the whole database', () => {
     expect(findings[0]?.what).toBe('its comment has "@timeout 5m"')
   })
 })
+
+test('the help names the keys of what --json prints', () =>
+  inDatabase(async (_, { conninfo }) => {
+    const { stdout } = await escapement(['doctor', '--json', conninfo])
+    const help = (await escapement(['doctor', '--help'])).stdout
+    const [, keys = ''] = /an object with the keys ([^;]+);/.exec(help) ?? []
+    expect(keys.split(/,\s+|\s+and\s+/).sort()).toEqual(Object.keys(JSON.parse(stdout)).sort())
+  }))
 
 test('the report names whom, says what is and what to do, and ends with a count', () =>
   inDatabase(async (client, { conninfo }) => {

@@ -101,7 +101,7 @@ function flags(length: number, first: number, selected: readonly number[] = []):
 /**
  * What may be the matter with jobs, a job for each. `unreachable` is a connection string that nobody answers.
  *
- * What they find is the same on pgAgent's schema and on our own, but for the weight.
+ * What they find is the same on pgAgent's schema and on our own, but for the severity.
  */
 export function ailments({ unreachable, password }: { unreachable: string; password: string }): readonly Ailment[] {
   return [
@@ -153,12 +153,21 @@ export function ailments({ unreachable, password }: { unreachable: string; passw
     },
     {
       job: 'timeout',
-      finds: ['settingNotUnderstood step', 'settingMisspelt near', 'settingNotUnderstood misplaced'],
+      finds: [
+        'settingNotUnderstood step',
+        'settingMisspelt near',
+        'settingNotUnderstood misplaced',
+        'settingMisspelt colon',
+        'settingMisspelt cut short',
+      ],
       steps: [
         { comment: 'Loads.\n@timeout soon' },
         { name: 'near', comment: '@timeot 5m' },
         { name: 'misplaced', comment: '@expect 200' },
         { name: 'prose', comment: '@anne: is this still needed?' },
+        { name: 'people', comment: '@tim says yes\n@cat as well\n@exp no' },
+        { name: 'colon', comment: '@retry: 3' },
+        { name: 'cut short', comment: '@timeou 5m' },
       ],
     },
     { job: 'zone', finds: ['settingNotUnderstood'], comment: '@timezone Europe/Bonn' },
@@ -199,22 +208,32 @@ export function ailments({ unreachable, password }: { unreachable: string; passw
         { name: 'prepared', code: 'PREPARE own AS SELECT 1; EXECUTE own; DEALLOCATE own' },
       ],
     },
-    { job: 'day 31', finds: ['scheduleRaises schedule'], schedules: [{ ...daily, monthDays: [31] }] },
-    { job: '30 February', finds: ['scheduleRaises schedule'], schedules: [{ ...daily, monthDays: [30], months: [2] }] },
+    {
+      job: 'day 31',
+      finds: ['scheduleRaises schedule', 'nextRunDiffers'],
+      schedules: [{ ...daily, monthDays: [31] }],
+      sql: elsewhen,
+    },
+    {
+      job: '30 February',
+      finds: ['scheduleRaises schedule', 'nextRunDiffers'],
+      schedules: [{ ...daily, monthDays: [30], months: [2] }],
+    },
     {
       job: 'start at infinity',
-      finds: ['scheduleRaises schedule'],
+      finds: ['scheduleRaises schedule', 'nextRunDiffers'],
       schedules: [{ ...daily, start: 'infinity' }],
     },
     {
       job: 'all excepted',
-      finds: ['scheduleNeverAnswers schedule'],
+      finds: ['scheduleNeverAnswers schedule', 'nextRunDiffers'],
       schedules: [{ ...daily, exceptions: [[null, '12:00']] }],
     },
     {
       job: 'slow',
-      finds: ['scheduleSlow schedule'],
+      finds: ['scheduleSlow schedule', 'nextRunDiffers'],
       schedules: [{ minutes: range(0, 59), exceptions: range(1, 28).map((day) => [`2099-02-${two(day)}`, null]) }],
+      sql: elsewhen,
     },
     {
       job: 'empty list',
@@ -228,17 +247,26 @@ export function ailments({ unreachable, password }: { unreachable: string; passw
       sql: `UPDATE pgagent.pga_exception SET jexid = jexid + 40000
         WHERE jexscid IN (SELECT jscid FROM pgagent.pga_schedule WHERE jscjobid = $1)`,
     },
-    { job: 'last day', finds: ['lastDayOverlooked schedule'], schedules: [{ ...daily, monthDays: [15, 32] }] },
+    {
+      job: 'last day',
+      finds: ['lastDayOverlooked schedule', 'nextRunDiffers'],
+      schedules: [{ ...daily, monthDays: [15, 32] }],
+      sql: elsewhen,
+    },
     {
       job: 'second minute',
       finds: ['everySecondMinute schedule'],
       schedules: [{}],
       sql: "UPDATE pgagent.pga_job SET jobnextrun = now() + interval '2 min' WHERE jobid = $1",
     },
-    { job: 'over', finds: ['scheduleNeverComes schedule'], schedules: [{ ...daily, end: '2021-01-01' }] },
+    {
+      job: 'over',
+      finds: ['scheduleNeverComes schedule', 'nextRunDiffers'],
+      schedules: [{ ...daily, end: '2021-01-01' }],
+    },
     {
       job: 'too short',
-      finds: ['scheduleNeverComes schedule'],
+      finds: ['scheduleNeverComes schedule', 'nextRunDiffers'],
       schedules: [{ ...daily, start: '2099-01-01 13:00Z', end: '2099-01-01 14:00Z' }],
     },
     {
@@ -273,7 +301,7 @@ export function ailments({ unreachable, password }: { unreachable: string; passw
     {
       job: 'other next run',
       finds: ['nextRunDiffers'],
-      sql: "UPDATE pgagent.pga_job SET jobnextrun = '2099-01-01 13:17Z' WHERE jobid = $1",
+      sql: elsewhen,
     },
     {
       job: 'overdue',
@@ -286,6 +314,9 @@ export function ailments({ unreachable, password }: { unreachable: string; passw
     { job: 'disabled', finds: ['emptyScript step'], disabled: true, steps: [{ kind: 'b', code: '' }] },
   ]
 }
+
+/** A next run that no schedule here gives, whatever the day. */
+const elsewhen = "UPDATE pgagent.pga_job SET jobnextrun = '2099-01-01 13:17:30Z' WHERE jobid = $1"
 
 function range(first: number, last: number): readonly number[] {
   return Array.from({ length: last - first + 1 }, (_, index) => first + index)

@@ -3,8 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { install } from '../../src/schema/install.ts'
 import { escapement } from '../cli/escapement.ts'
 import { AgentProcess } from '../support/agent-process.ts'
-import { ended, runNow } from '../support/jobs.ts'
+import { ended, runNow, runsOf } from '../support/jobs.ts'
 import { type RealServer, realServer, type TestDatabase } from '../support/postgres.ts'
+import { until } from '../support/until.ts'
 import { catalogueDifference, readCatalogue } from './catalogue.ts'
 import { detach } from './detach.ts'
 
@@ -60,6 +61,39 @@ describe('a schema of pgAgent 3', { timeout: 120_000 }, () => {
     expect(left.filter((line) => !/jstconnstr|jstdbname/.test(line))).toEqual([])
     expect(left.length > 0).toBe(!older.connectionStrings)
   })
+
+  test.for([true, false])(
+    'is told of by doctor, and adopted with a repair (connection strings: %s)',
+    async (connectionStrings, { skip }) => {
+      const { database, client, job } = await olderSchema({ extension: false, connectionStrings }, skip)
+      await client.query("INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES (1, 'gone')")
+      await client.query('UPDATE pgagent.pga_job SET jobnextrun = now(), jobagentid = 1')
+      await client.query(`INSERT INTO pgagent.pga_joblog (jlgjobid) VALUES (${job})`)
+
+      const told = await escapement(['doctor', '--json', database.conninfo])
+      const { steps, findings } = JSON.parse(told.stdout)
+      expect(steps).toBe(2)
+      expect(findings[0]).toMatchObject({
+        ...{ kind: 'schemaVersion', severity: 'stop' },
+        advice: expect.stringMatching(/^run "escapement install --repair", or ALTER EXTENSION/),
+      })
+      const refused = await escapement(['adopt', database.conninfo])
+      expect(refused).toMatchObject({ stdout: '', exitCode: 1 })
+      expect(refused.stderr).toContain('run "escapement install --repair"')
+
+      const planned = await escapement(['adopt', '--repair', '--print', database.conninfo])
+      expect(planned.stdout).toMatch(/Raises the version of the schema from 3 to 4\.\n[\s\S]*\nFrees job 1 "nightly"/)
+      const adopted = await escapement(['adopt', '--repair', database.conninfo])
+      expect(adopted.exitCode).toBe(0)
+      expect(adopted.stdout).toContain('Freed job 1 "nightly", whose agent is gone, and ended its run 2 as aborted.')
+      expect(adopted.stdout).toMatch(/\nReady\. Start the agent/)
+      const agent = await new AgentProcess(['-l', '2', database.conninfo]).serving()
+      await runNow(client, job)
+      const third = async () => (await runsOf(client, job)).slice(2).find(({ status }) => status !== 'r')?.status
+      expect(await until(third, { timeoutMs: 60_000, what: 'the run to end' })).toBe('s')
+      expect(await agent.stop()).toBe(0)
+    },
+  )
 
   test('is after a repair what ALTER EXTENSION makes of it, but for what every repair adds', async ({ skip }) => {
     const older = { extension: true, connectionStrings: true }
