@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { Client } from 'pg'
 import { agentText } from '../doctor/database-findings.ts'
 import { type Examination, examine } from '../doctor/examine.ts'
+import type { Finding } from '../doctor/finding.ts'
 import type { Reading } from '../doctor/reading.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { install, planInstall } from '../schema/install.ts'
@@ -36,16 +37,24 @@ async function adopt(client: Client, conninfo: ConninfoKeywords, flags: AdoptFla
   const { repair = false, print = false, anyway = false, json } = flags
   const examination = await examine(client, optionsOf(flags, conninfo))
   const reading = readable(examination)
-  if (!anyway && !print) refuseWhileServed(reading)
-  refuseStops(examination, { repair, goOn: anyway || print, quiet: json === true })
+  const stops = stopsOf(examination, repair)
+  const served = anyway ? [] : servedRefusal(reading)
+  const refusals = anyway ? [] : [...served, ...stopsRefusal(stops)]
+  if (served.length > 0 && !print) throw new CliError(served.join('; '))
+  if (stops.length > 0 && json !== true) {
+    warn(`${sectionText('stop', stops, { itemsMax, elsewhere: '"escapement doctor --all" shows them' })}\n`)
+  }
+  if (refusals.length > 0 && !print) throw new CliError(refusals.join('; '))
 
   const repairPlan = repair ? await planInstall(client, { repair }) : undefined
   const plan = [...(repairPlan?.summary ?? []), ...orphanPlan(reading)]
   const start = commandLine('escapement agent -l 1', conninfo)
   if (print) {
     const lines = plan.length === 0 ? ['Nothing need be done.'] : plan
-    if (json) return printJson({ done: false, summary: lines, sql: repairPlan?.sql ?? '', start })
+    if (refusals.length > 0) process.exitCode = 1
+    if (json) return printJson({ done: false, refusals, summary: lines, sql: repairPlan?.sql ?? '', start })
     for (const line of lines) printLine(line)
+    if (refusals.length > 0) throw new CliError(`adopt would refuse, as it is now: ${refusals.join('; ')}`)
     return printLine(`Nothing was done. After it, the agent is started by: ${start}`)
   }
 
@@ -53,7 +62,7 @@ async function adopt(client: Client, conninfo: ConninfoKeywords, flags: AdoptFla
   const repaired = repair ? (await install(client, { repair })).summary : []
   const freed = freedText(await freeOrphans(client, conninfo, reading))
   const summary = [...repaired, ...freed, await inventoryText(client)]
-  if (json) return printJson({ done: true, summary, sql: repairPlan?.sql ?? '', start })
+  if (json) return printJson({ done: true, refusals, summary, sql: repairPlan?.sql ?? '', start })
   for (const line of summary) printLine(line)
   const ours = reading.agents.filter(({ lives, program }) => lives && program === 'escapement')
   if (ours.length > 0) return printLine(`It is served already, by ${listed(ours.map(agentText), 'and')}.`)
@@ -62,26 +71,25 @@ async function adopt(client: Client, conninfo: ConninfoKeywords, flags: AdoptFla
   for (const line of passwordHint(conninfo)) printLine(line)
 }
 
-function refuseWhileServed({ agents }: Reading): void {
+/** None, or why a database is left alone that a pgAgent serves. */
+function servedRefusal({ agents }: Reading): readonly string[] {
   const others = agents.filter(({ lives, program }) => lives && program !== 'escapement')
-  if (others.length === 0) return
-  throw new CliError(
+  if (others.length === 0) return []
+  return [
     `${listed(others.map(agentText), 'and')} still ${others.length === 1 ? 'serves' : 'serve'} this database: stop it, and then adopt (--anyway goes on beside it)`,
-  )
+  ]
 }
 
 /** Too old a schema is no obstacle where it is repaired. */
-function refuseStops(
-  { findings }: Examination,
-  { repair, goOn, quiet }: { readonly repair: boolean; readonly goOn: boolean; readonly quiet: boolean },
-): void {
-  const stops = findings.filter(({ severity, kind }) => severity === 'stop' && !(repair && kind === 'schemaVersion'))
-  if (stops.length === 0) return
-  if (!quiet) warn(`${sectionText('stop', stops, { itemsMax, elsewhere: '"escapement doctor --all" shows them' })}\n`)
-  if (goOn) return
-  throw new CliError(
-    `${stops.length === 1 ? 'one finding of doctor stops' : `${stops.length} findings of doctor stop`} the switch, and nothing was done: see to ${stops.length === 1 ? 'it' : 'them'}, or go on with --anyway`,
-  )
+function stopsOf({ findings }: Examination, repair: boolean): readonly Finding[] {
+  return findings.filter(({ severity, kind }) => severity === 'stop' && !(repair && kind === 'schemaVersion'))
+}
+
+function stopsRefusal({ length }: readonly Finding[]): readonly string[] {
+  if (length === 0) return []
+  return [
+    `${length === 1 ? 'one finding of doctor stops' : `${length} findings of doctor stop`} the switch, and nothing was done: see to ${length === 1 ? 'it' : 'them'}, or go on with --anyway`,
+  ]
 }
 
 const help = `
@@ -89,4 +97,4 @@ It looks as "escapement doctor" does, and refuses what would stop a switch. Then
 they run and that nobody runs, frees their jobs, and signs off agents that are gone. Jobs, steps, schedules, exceptions
 and logs stay. It may be run again: then there is nothing left to do. "escapement hand-back" is the way back.
 Ends with status 0 when the database is ready, else with 1.
-With --json, prints an object with the keys done, summary (an array of lines), sql, and start (the agent's command line).`
+With --json, prints an object with the keys done, refusals, summary (both arrays of lines), sql, and start (the agent's command line).`

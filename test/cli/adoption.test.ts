@@ -130,6 +130,11 @@ describe.concurrent('the way to Escapement and back', () => {
         /^error: pgAgent on ".*" \(process \d+\) still serves this database: stop it, and then adopt/,
       )
       expect(early.stdout).toBe('')
+      const earlyPlan = await escapement(['adopt', '--print', ...flags, database.conninfo])
+      expect(earlyPlan).toMatchObject({
+        exitCode: 1,
+        stderr: expect.stringMatching(/^error: adopt would refuse, as it is now: pgAgent on ".*" .* still serves/m),
+      })
       await first.stop()
       const logged = await logs(client)
 

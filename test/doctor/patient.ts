@@ -274,7 +274,7 @@ export function ailments({ unreachable, password }: { unreachable: string; passw
       finds: ['exceptionCollides first'],
       schedules: [
         { ...daily, name: 'first', exceptions: [['2099-12-25', '12:00']] },
-        { minutes: [0, 30], hours: [12, 13], name: 'second' },
+        { ...daily, name: 'second' },
       ],
     },
     {
