@@ -74,7 +74,8 @@ describe.concurrent('what stops an agent from serving at all', () => {
         await admin.query(`GRANT SELECT ON ALL TABLES IN SCHEMA pgagent TO ${role}`)
         const findings = await examined(client)
         expect(findings.map(({ kind }) => kind)).toEqual(['rightsMissing', 'noSchedule', 'noSteps'])
-        expect(findings[0]?.advice).toMatch(/^GRANT UPDATE on pgagent\.pga_job, /)
+        await admin.query(findings[0]?.advice ?? '')
+        expect((await examined(client)).map(({ kind }) => kind)).toEqual(['noSchedule', 'noSteps'])
       } finally {
         await client.end()
         await admin.query(`DROP OWNED BY ${role}`)
