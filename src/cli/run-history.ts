@@ -1,4 +1,5 @@
 import type { Client } from 'pg'
+import { hasSession } from '../store/has-session.ts'
 
 /** How a run stands. `orphaned`: it says that it runs, but its agent is gone. `incomplete`: a step was gone, or it was missed or could not be run. */
 export type RunStatus = 'running' | 'succeeded' | 'failed' | 'aborted' | 'incomplete' | 'orphaned'
@@ -70,14 +71,9 @@ function orphaned(attempt: AttemptRecord): AttemptRecord {
   return attempt.status === 'running' ? { ...attempt, status: 'orphaned' } : attempt
 }
 
-/**
- * Whether the agent of this process id is there: it has signed on, and its session lives. The start of another role's
- * session may be hidden; such an agent is taken to live.
- */
+/** Whether the agent of this process id is there: it has signed on, and its session lives. */
 export function agentLives(pid: string): string {
-  return `EXISTS (
-    SELECT FROM pgagent.pga_jobagent JOIN pg_catalog.pg_stat_activity ON pid = jagpid
-    WHERE jagpid = ${pid} AND datname = current_database() AND coalesce(backend_start <= jaglogintime, true))`
+  return `EXISTS (SELECT FROM pgagent.pga_jobagent WHERE jagpid = ${pid} AND ${hasSession})`
 }
 
 /** A run is live if it is the newest open one of its job, and the agent that claims the job lives. */

@@ -1,6 +1,7 @@
 import type { Client } from 'pg'
 import type { Instant } from '../domain/job.ts'
 import type { Found } from '../schema/found.ts'
+import { epochMs } from '../store/definition.ts'
 import type { JobDefinition } from '../store/rows.ts'
 
 /** What a database says of itself, all at one moment. */
@@ -116,8 +117,6 @@ export function lacksOnlyConnectionStrings({ kind, version, hasConnectionStrings
 
 type Numbered = { readonly sequence: string; readonly table: string; readonly column: string }
 
-const epochMs = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
-
 /** Settings are kept as `name=value`; those of roles may be for this database or for all. */
 const factsQuery = `
   SELECT ${epochMs('now()')} AS now, setting AS name, source,
@@ -138,7 +137,7 @@ const agentsQuery = `
     AND datname = current_database() AND coalesce(backend_start <= jaglogintime, true)
   ORDER BY jagpid`
 
-/** Definitions in the form in which the store reads them, see \`JobDefinition\`, with what is disabled. */
+/** Definitions in the form in which the store reads them, see `JobDefinition`, with what is disabled. */
 const jobsQuery = (found: Found) => `
   SELECT jobid AS id, jobname AS name, jobenabled AS enabled, jobhostagent AS host,
     ${epochMs('jobnextrun')} AS "nextRun", jobagentid AS "claimedBy",
