@@ -102,7 +102,7 @@ export type Claim = {
   readonly nextDueInMs: number | undefined
   /** Whether jobs are due that were not claimed: for want of slots, or since somebody holds their rows locked. */
   readonly heldBack: boolean
-  /** Whether there are agents that are gone without having signed off. */
+  /** Whether there are agents that are away without having signed off: gone, or on their way back. */
   readonly orphans: boolean
   /** Whether other agents run something, or may begin to since it is due, and so might leave it behind. */
   readonly othersRun: boolean

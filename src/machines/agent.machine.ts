@@ -55,7 +55,7 @@ type AgentContext = AgentInput & {
   readonly nextLookMs: number
   /** Whether the database announces what people change, so that nobody need look for it. */
   readonly announced: boolean
-  /** Whether the last look saw agents that are gone without having signed off. */
+  /** Whether the last look saw agents that are away without having signed off. */
   readonly orphans: boolean
   /** Whether the database has been served before, so that a refusal may be a passing one. */
   readonly hasServed: boolean
@@ -101,7 +101,7 @@ export const agentMachine = setup({
     sawOrphans: ({ context }) => context.orphans,
   },
   delays: {
-    reconnect: ({ context }) => Math.min(context.reconnectMsMax, 125 * 2 ** Math.min(context.triesFailed, 20)),
+    reconnect: ({ context }) => reconnectMs(context),
     nextLook: ({ context }) => context.nextLookMs,
     drain: ({ context }) => context.drainMs,
     abort: () => abortMs,
@@ -110,6 +110,11 @@ export const agentMachine = setup({
     takeReached: assign({ problem: undefined }),
     takeUnreached: assign(({ context }, reason: string | undefined) => ({
       triesFailed: context.triesFailed + 1,
+      problem: reason,
+    })),
+    /** What a server refuses that is there is not likely to be mended within seconds. */
+    takeRefused: assign(({ context }, reason: string | undefined) => ({
+      triesFailed: Math.max(context.triesFailed, triesSoon) + 1,
       problem: reason,
     })),
     takeProblem: assign((_, reason: string | undefined) => ({ problem: reason })),
@@ -212,7 +217,7 @@ export const agentMachine = setup({
               {
                 guard: 'hasServed',
                 target: '#agent.reconnecting',
-                actions: { type: 'takeUnreached', params: ({ event }) => reasonOf(event.output) },
+                actions: { type: 'takeRefused', params: ({ event }) => reasonOf(event.output) },
               },
               {
                 target: '#agent.stopped',
@@ -226,7 +231,7 @@ export const agentMachine = setup({
           invoke: { id: 'register', src: 'register', onDone: 'rescuing' },
         },
         rescuing: {
-          description: 'Runs of agents that are gone are ended, and their jobs freed.',
+          description: 'Runs of agents that are gone, and did not come back, are ended, and their jobs freed.',
           invoke: { id: 'rescueOrphans', src: 'rescueOrphans', onDone: 'choosing' },
         },
         choosing: {
@@ -310,6 +315,18 @@ export const agentMachine = setup({
   },
   output: ({ context }) => ({ exitCode: context.problem === undefined ? 0 : 1, reason: context.problem }),
 })
+
+/**
+ * Soon, then after pauses that grow to two seconds: a server that was restarted, or replaced, is soon back. One that has
+ * been away for some ten minutes is asked less and less often.
+ */
+function reconnectMs({ triesFailed, reconnectMsMax }: AgentContext): number {
+  const soonMs = 125 * 2 ** Math.min(triesFailed, 4)
+  const triesLate = Math.min(Math.max(0, triesFailed - triesSoon), 20)
+  return Math.min(reconnectMsMax, soonMs * 2 ** triesLate)
+}
+
+const triesSoon = 300
 
 /**
  * The wait between two looks where every change is announced, and nobody else runs anything that may be left behind,

@@ -1,9 +1,10 @@
 import type { Instant, Job } from '../domain/job.ts'
 import { isRetried, retriedResult } from '../domain/run.ts'
+import { returnMs } from '../store/absent-agents.ts'
 import type { Ability } from './ability.ts'
 import type { AgentInWorld } from './agent-in-world.ts'
 import type { Hands } from './hands.ts'
-import type { JobRow, MemoryDatabase, RunRow } from './memory-database.ts'
+import type { AgentRow, JobRow, MemoryDatabase, RunRow } from './memory-database.ts'
 import type { Plan, Plans } from './plans.ts'
 import type { World, WorldEvent } from './world.ts'
 
@@ -30,6 +31,7 @@ export const invariants: readonly Invariant[] = [
   { sentence: 'No occurrence of a job runs twice.', watch: occurrencesRunOnce },
   { sentence: 'What is logged of a run that has ended stays as it is.', watch: endedRunsStay },
   { sentence: 'Nobody ends the run of an agent that lives.', watch: livingAgentsKeepTheirRuns },
+  { sentence: 'Nobody ends the run of an agent that may be on its way back.', watch: returningAgentsKeepTheirRuns },
   { sentence: 'No job stays claimed by an agent that is gone while another could free it.', watch: orphansAreRescued },
   { sentence: 'No due job waits while an agent could run it.', watch: dueJobsAreClaimed },
   { sentence: 'A look leaves nothing due that it could have claimed.', watch: looksMissNothing },
@@ -177,6 +179,42 @@ function livingAgentsKeepTheirRuns({ database }: World, { hands }: Known): Check
   }
 }
 
+function returningAgentsKeepTheirRuns(world: World, { hands }: Known): Check {
+  const { database, time } = world
+  const awaySince = new Map<AgentRow, number>()
+  let holders = new Map<RunRow, AgentRow | undefined>()
+  let served = { since: database.servesSince, clockOffMs: database.clockOffMs, atMs: time.nowMs }
+  return (event) => {
+    if (event.type === 'deed' && event.deed.by === 'agent' && event.deed.verb === 'rescueOrphans') {
+      const { pid } = event.deed
+      for (const [run, row] of holders) {
+        const agent = hands.of(run.id)
+        if (run.status !== 'aborted' || row === undefined || agent === undefined || agent.pid === pid) continue
+        const wasCutOffWithAll = row.loginAt < served.since && served.clockOffMs === database.clockOffMs
+        const awayMs = time.nowMs - (awaySince.get(row) ?? time.nowMs)
+        const serverMs = wasCutOffWithAll ? time.nowMs - served.atMs : Number.POSITIVE_INFINITY
+        if (awayMs < 900) return `session ${pid} ended run ${run.id} of ${agent.name}, away for ${awayMs} ms`
+        if (serverMs < returnMs) return `session ${pid} ended run ${run.id} ${serverMs} ms after the server was back`
+      }
+    }
+    if (served.since !== database.servesSince) {
+      served = { since: database.servesSince, clockOffMs: database.clockOffMs, atMs: time.nowMs }
+    }
+    for (const row of database.agents.values()) {
+      if (!database.isGone(row.pid)) awaySince.delete(row)
+      else if (!awaySince.has(row)) awaySince.set(row, time.nowMs)
+    }
+    holders = new Map([...database.liveRuns].map((run) => [run, holderOf(database, run)]))
+    return undefined
+  }
+}
+
+/** Who has the run's job, by that agent's row. */
+function holderOf({ jobs, agents }: MemoryDatabase, { jobId }: RunRow): AgentRow | undefined {
+  const claimedBy = jobs.get(jobId)?.claimedBy
+  return claimedBy === undefined ? undefined : agents.get(claimedBy)
+}
+
 function orphansAreRescued(world: World, { ability }: Known): Check {
   const { database } = world
   return lasting(world, () => {
@@ -189,7 +227,7 @@ function orphansAreRescued(world: World, { ability }: Known): Check {
               ({ claimedBy }) => claimedBy !== undefined && database.isGone(claimedBy),
             ),
       key: ({ job }) => job.id,
-      boundMs: noticeMs + pollMsMax(able),
+      boundMs: noticeMs + returnMs + pollMsMax(able),
       broken: ({ job }) => `job ${job.id} does`,
     }
   })

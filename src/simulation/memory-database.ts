@@ -84,6 +84,8 @@ export class MemoryDatabase {
   readonly sessions = new Map<number, ServerSession>()
   /** Whether agents can reach it; `takeAway` also ends their sessions. */
   reachable = true
+  /** When it last began to serve, by its own clock. */
+  servesSince: Instant = Number.NEGATIVE_INFINITY
   /** Whether agents are told of changes, as by the triggers of our own schema. */
   announces = true
   /** Why an agent cannot serve it, or undefined. */
@@ -201,6 +203,7 @@ export class MemoryDatabase {
 
   bringBack(): void {
     this.reachable = true
+    this.servesSince = this.now()
   }
 
   /** Ends all sessions; those that follow get the same process numbers over again. */
@@ -208,6 +211,7 @@ export class MemoryDatabase {
     const wasReachable = this.reachable
     this.takeAway('the server was restarted')
     this.reachable = wasReachable
+    this.servesSince = this.now()
     this.#nextPid = firstPid
   }
 

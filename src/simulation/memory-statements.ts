@@ -10,7 +10,10 @@ import type { AgentRow, AttemptRow, JobRow, MemoryDatabase, RunRow } from './mem
  * `pid` is the agent's session, `earlier` the rows in which it signed on under earlier ones.
  */
 
-/** Signs an agent on, and takes over the runs it held. Returns the runs that it could not take over. */
+/**
+ * Signs an agent on, and takes over the runs it held. Returns the runs that it could not take over. An agent whose row
+ * bears its number is ended first.
+ */
 export function register(
   database: MemoryDatabase,
   pid: number,
@@ -32,12 +35,16 @@ export function register(
   return { lostRuns, agent }
 }
 
+/** Ends what agents have left that are away and given up. */
 export function rescueOrphans(
   database: MemoryDatabase,
   pid: number,
   earlier: ReadonlySet<AgentRow>,
+  isGivenUp: (agent: AgentRow) => boolean,
 ): readonly Rescue[] {
-  return deadAgents(database, pid, earlier).flatMap((dead) => rescueAgent(database, dead))
+  return absentAgents(database, pid, earlier)
+    .filter(isGivenUp)
+    .flatMap((agent) => rescueAgent(database, agent.pid))
 }
 
 export function claimDue(
@@ -62,13 +69,13 @@ export function claimDue(
     else othersRun = true
   }
   due.sort((a, b) => (a.nextRun ?? 0) - (b.nextRun ?? 0) || a.job.id - b.job.id)
-  const dead = deadAgents(database, pid, earlier)
-  const runs = due.slice(0, slots).map((row) => openRun(database, pid, row, isAttended(database, row, dead)))
+  const absent = absentAgents(database, pid, earlier)
+  const runs = due.slice(0, slots).map((row) => openRun(database, pid, row, isAttended(database, row, absent)))
   return {
     runs,
     nextDueInMs: nextDue === Number.POSITIVE_INFINITY ? undefined : nextDue - now,
     heldBack: due.length > runs.length,
-    orphans: dead.length > 0,
+    orphans: absent.length > 0,
     othersRun: othersRun || due.length > runs.length,
   }
 }
@@ -144,13 +151,17 @@ export function deregister(database: MemoryDatabase, pid: number): void {
   database.sessions.delete(pid)
 }
 
-/** Agents that are gone, and what this agent was under earlier sessions. */
-function deadAgents(database: MemoryDatabase, pid: number, earlier: ReadonlySet<AgentRow>): readonly number[] {
-  const dead: number[] = []
+/** Agents whose sessions are gone, and what this agent was under earlier sessions. */
+export function absentAgents(
+  database: MemoryDatabase,
+  pid: number,
+  earlier: ReadonlySet<AgentRow>,
+): readonly AgentRow[] {
+  const absent: AgentRow[] = []
   for (const agent of database.agents.values()) {
-    if (agent.pid !== pid && (earlier.has(agent) || database.isGone(agent.pid))) dead.push(agent.pid)
+    if (agent.pid !== pid && (earlier.has(agent) || database.isGone(agent.pid))) absent.push(agent)
   }
-  return dead
+  return absent
 }
 
 /** Ends, as aborted, what an agent has left, frees its jobs, and signs it off. */
@@ -178,11 +189,11 @@ export function rescueAgent(database: MemoryDatabase, dead: number): readonly Re
 }
 
 /** Whether an agent that is up, and that the job's host allows, was signed on when the job was due, or that is just now. */
-function isAttended(database: MemoryDatabase, { host, nextRun = 0 }: JobRow, dead: readonly number[]): boolean {
+function isAttended(database: MemoryDatabase, { host, nextRun = 0 }: JobRow, absent: readonly AgentRow[]): boolean {
   if (nextRun > database.now() - 60_000) return true
   for (const agent of database.agents.values()) {
     const fits = host === '' || host === agent.host
-    if (fits && agent.loginAt <= nextRun && !dead.includes(agent.pid)) return true
+    if (fits && agent.loginAt <= nextRun && !absent.includes(agent)) return true
   }
   return false
 }

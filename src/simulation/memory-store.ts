@@ -1,5 +1,6 @@
 import { type Cause, Clock, type Context, Effect, Queue, Stream } from 'effect'
 import type { Instant, Run } from '../domain/job.ts'
+import { AbsentAgents, returnMs } from '../store/absent-agents.ts'
 import { SessionGate } from '../store/session-gate.ts'
 import { type Command, Refused, SessionLost, Store, Unreachable } from '../store/store.ts'
 import { directLine, Line, type LineOptions, WriteRefused } from './line.ts'
@@ -19,6 +20,9 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
   const earlierPids = new Set<number>()
   /** What earlier sessions signed on as. */
   const earlier = new Set<AgentRow>()
+  const absent = new AbsentAgents<AgentRow>()
+  /** Whether nobody has been looked for since this agent's own session was lost. */
+  let isBack = false
   let registeredAs = 0
   let ownRow: AgentRow | undefined
   let commands: Queue.Queue<Command, Cause.Done> | undefined
@@ -47,6 +51,19 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
   function signedOnEarlierAs(pid: number): boolean {
     const row = database.agents.get(pid)
     return row !== undefined && earlier.has(row)
+  }
+
+  /** As the real store does with what it is answered. */
+  function noteAbsent(pid: number): void {
+    const isFresh = database.now() < database.servesSince + returnMs
+    const others = statements.absentAgents(database, pid, earlier).filter((agent) => !earlier.has(agent))
+    const cutOff = (agent: AgentRow) => isBack || (isFresh && agent.loginAt < database.servesSince)
+    absent.note(new Map(others.map((agent) => [agent, cutOff(agent)])), options.nowMs())
+    isBack = false
+  }
+
+  function isGivenUp(agent: AgentRow): boolean {
+    return earlier.has(agent) || absent.isGivenUp(agent, options.nowMs())
   }
 
   /** As the real store does where it cannot sign on: another session, with another number, takes the runs over. */
@@ -79,13 +96,21 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
     register: (heldRuns) =>
       Effect.suspend(() => {
         if (registeredAs !== 0) earlierPids.add(registeredAs)
-        if (ownRow !== undefined) earlier.add(ownRow)
+        if (ownRow !== undefined) {
+          earlier.add(ownRow)
+          isBack = true
+        }
         ownRow = undefined
         // Should the answer be lost, runs may be claimed under this number all the same.
         registeredAs = line.pid ?? registeredAs
         earlierPids.delete(registeredAs)
         return line.send('register', (pid) => {
           if (signedOnEarlierAs(pid)) return giveUpSession(`the session has our earlier number, ${pid}`)
+          const holder = database.agents.get(pid)
+          if (holder !== undefined) noteAbsent(0)
+          if (holder !== undefined && !isGivenUp(holder)) {
+            return giveUpSession(`the session has the number ${pid} of an agent that is away, and may come back`)
+          }
           return Effect.succeed(statements.register(database, pid, host, earlierPids, heldRuns))
         })
       }).pipe(
@@ -96,9 +121,10 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
         }),
       ),
 
-    rescueOrphans: line.send('rescueOrphans', (pid) =>
-      Effect.succeed(statements.rescueOrphans(database, pid, earlier)),
-    ),
+    rescueOrphans: line.send('rescueOrphans', (pid) => {
+      noteAbsent(pid)
+      return Effect.succeed(statements.rescueOrphans(database, pid, earlier, isGivenUp))
+    }),
 
     claimDue: (slots) =>
       line
@@ -106,6 +132,7 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
           'claimDue',
           (pid) => {
             const now = database.now()
+            noteAbsent(pid)
             const claim = statements.claimDue(database, pid, host, earlier, slots)
             return Effect.succeed({ claim, now })
           },

@@ -2,6 +2,7 @@ import { Clock, type Context, Effect, Exit } from 'effect'
 import { nextRunAfter } from '../domain/catch-up.ts'
 import type { AttemptResult, Instant, Job, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
+import { AbsentAgents } from './absent-agents.ts'
 import { answerAt, Busy, batched, isServerError, ServerError } from './batched.ts'
 import { attemptLetter, type JobDefinition, jobOf, runLetters } from './rows.ts'
 import { checkSchema } from './schema-check.ts'
@@ -27,6 +28,10 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
   /** What earlier sessions signed on as; see `agentKey`. */
   const earlierKeys = new Set<string>()
   let ownKey: string | undefined
+  /** By their keys. */
+  const absent = new AbsentAgents<string>()
+  /** Whether nobody has been looked for since this agent's own session was lost. */
+  let isBack = false
   /** Runs of ours whose claims are still under the number of an earlier session. */
   let unadopted: readonly number[] = []
   /** The database's clock less our monotonic one. */
@@ -37,7 +42,10 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
       const ownPid = pid()
       // Should the answer be lost, runs may be claimed under this number all the same.
       pids.add(ownPid)
-      if (ownKey !== undefined) earlierKeys.add(ownKey)
+      if (ownKey !== undefined) {
+        earlierKeys.add(ownKey)
+        isBack = true
+      }
       ownKey = undefined
       ownKey = yield* signOn(ownPid)
       const ours = yield* adopt(heldRuns)
@@ -45,20 +53,36 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
       return { lostRuns: heldRuns.filter((run) => !ours.has(run)) }
     }).pipe(orLoseSession)
 
+  /** Takes down which other agents are away. What cut off this agent may have cut off them. */
+  const noteAbsent = (agents: readonly AbsentRow[]) =>
+    Effect.map(monotonicMs, (nowMs) => {
+      const others = agents.filter(({ key }) => !earlierKeys.has(key))
+      absent.note(new Map(others.map(({ key, cutOff }) => [key, cutOff || isBack])), nowMs)
+      isBack = false
+    })
+
   /**
-   * A row that bears our session's number already is that of an agent which is gone, and which is ended first; unless
-   * that was ourselves: then another session, with another number, takes our runs over.
+   * A row that bears our session's number already is that of an agent which is away: another session, with another
+   * number, leaves it its time to come back, after which it is ended first. So it is too if that was ourselves: our
+   * runs are taken over.
    */
   const signOn = Effect.fnUntraced(function* (ownPid: number) {
     const insert = query<{ key: string }>(sql.register, [ownPid, host])
     const [row] = yield* insert
     if (row !== undefined) return row.key
-    const keys = (yield* query<{ key: string }>(sql.findKey, [ownPid])).map(({ key }) => key)
-    if (keys.some((key) => earlierKeys.has(key))) {
+    const [holder] = yield* query<{ key: string }>(sql.findKey, [ownPid])
+    if (holder !== undefined && earlierKeys.has(holder.key)) {
       return yield* new ServerError({ message: `the session has our earlier number, ${ownPid}`, sqlstate: '' })
     }
-    const orphans = yield* query<OrphanRow>(sql.findOrphans, [0, keys])
-    yield* rescueAgents(orphans.filter(({ agent }) => agent === ownPid))
+    if (holder !== undefined) {
+      const orphans = yield* query<OrphanRow>(sql.findOrphans, [0, [...earlierKeys, holder.key]])
+      yield* noteAbsent(orphans)
+      if (!absent.isGivenUp(holder.key, yield* monotonicMs)) {
+        const message = `the session has the number ${ownPid} of an agent that is away, and may come back`
+        return yield* new ServerError({ message, sqlstate: '' })
+      }
+      yield* rescueAgents(orphans.filter(({ agent }) => agent === ownPid))
+    }
     const [again] = yield* insert
     if (again !== undefined) return again.key
     const message = `an agent that is gone is still signed on as ${ownPid}, which is our number now`
@@ -76,7 +100,12 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
   const rescueOrphans = Effect.gen(function* () {
     yield* adopt(unadopted)
     const orphans = yield* query<OrphanRow>(sql.findOrphans, [pid(), [...earlierKeys]])
-    return yield* rescueAgents(orphans.filter(({ run }) => run === null || !unadopted.includes(run)))
+    yield* noteAbsent(orphans)
+    const nowMs = yield* monotonicMs
+    const isGivenUp = ({ key }: OrphanRow) => earlierKeys.has(key) || absent.isGivenUp(key, nowMs)
+    return yield* rescueAgents(
+      orphans.filter((orphan) => isGivenUp(orphan) && (orphan.run === null || !unadopted.includes(orphan.run))),
+    )
   }).pipe(orLoseSession)
 
   const rescueAgents = Effect.fnUntraced(function* (orphans: readonly OrphanRow[]) {
@@ -121,6 +150,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
       const [row] = yield* query<ClaimRow>(sql.claimDue, [pid(), [...earlierKeys], host, slots])
       if (row === undefined) return yield* Effect.die(new Error('the server did not answer a claim'))
       clockOffsetMs = row.now - (yield* monotonicMs)
+      yield* noteAbsent(row.absent)
       return {
         runs: row.runs.map(
           ({ run, due, claimed, last, attended, job }): Run => ({
@@ -130,7 +160,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
         ),
         nextDueInMs: row.next_due === null ? undefined : Number(row.next_due) - row.now,
         heldBack: row.held_back,
-        orphans: row.orphans,
+        orphans: row.absent.length > 0,
         othersRun: row.others_run,
       }
     }).pipe(
@@ -295,13 +325,19 @@ type ClaimRow = {
   }[]
   readonly next_due: number | null
   readonly held_back: boolean
-  readonly orphans: boolean
+  readonly absent: readonly AbsentRow[]
   readonly others_run: boolean
   readonly time_zone: string
   readonly now: number
 }
 
-type OrphanRow = {
+type AbsentRow = {
+  readonly key: string
+  /** Whether it may be on its way back. */
+  readonly cutOff: boolean
+}
+
+type OrphanRow = AbsentRow & {
   readonly agent: number
   readonly run: number | null
   readonly job: JobDefinition | null

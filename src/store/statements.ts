@@ -1,3 +1,4 @@
+import { returnMs } from './absent-agents.ts'
 import { definition, epochMs } from './definition.ts'
 import { hasSession } from './has-session.ts'
 
@@ -13,11 +14,22 @@ import { hasSession } from './has-session.ts'
 const agentKey = `jagpid::text || ' ' || extract(epoch FROM jaglogintime)::text`
 
 /**
- * Agents that are gone: their session is. Those that this agent was under earlier sessions ($2, by their keys) are gone
- * too, whether the server has noticed or not.
+ * When the server last began to serve, and so had cut off everybody: as it was started, was repaired after a crash, or
+ * was promoted. The last two show by its WAL writer, to those who may see that.
  */
-const deadAgents = `
-  SELECT jagpid FROM pgagent.pga_jobagent
+const servesSince = `(
+  SELECT greatest(pg_postmaster_start_time(), max(backend_start))
+  FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walwriter')`
+
+/**
+ * Agents that are away: their session is gone. Those that this agent was under earlier sessions ($2, by their keys) are
+ * away too, whether the server has noticed or not. Those that were cut off with everybody else a moment ago may be on
+ * their way back.
+ */
+const absentAgents = `
+  SELECT jagpid, ${agentKey} AS key,
+    jaglogintime < since AND now() < since + interval '${returnMs} milliseconds' AS "cutOff"
+  FROM pgagent.pga_jobagent CROSS JOIN ${servesSince} AS server (since)
   WHERE jagpid <> $1::int AND ((${agentKey}) = ANY ($2::text[]) OR NOT ${hasSession})`
 
 /**
@@ -28,7 +40,7 @@ const attended = `(
   j.jobnextrun > now() - interval '1 minute'
   OR EXISTS (SELECT FROM pgagent.pga_jobagent AS up
     WHERE up.jaglogintime <= j.jobnextrun AND j.jobhostagent IN ('', up.jagstation)
-      AND up.jagpid NOT IN (${deadAgents})))`
+      AND up.jagpid NOT IN (SELECT jagpid FROM (${absentAgents}) AS absent)))`
 
 /** $1 own pid, $2 keys of earlier sessions, $3 host, $4 slots. */
 export const claimDue = `
@@ -53,7 +65,7 @@ export const claimDue = `
     EXISTS (SELECT FROM pgagent.pga_job
       WHERE jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobhostagent IN ('', $3)
         AND jobid NOT IN (SELECT jobid FROM claimed)) AS held_back,
-    EXISTS (${deadAgents}) AS orphans,
+    (SELECT coalesce(json_agg(absent), '[]') FROM (${absentAgents}) AS absent) AS absent,
     EXISTS (SELECT FROM pgagent.pga_job WHERE jobagentid <> $1
       OR jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobid NOT IN (SELECT jobid FROM claimed)) AS others_run,
     current_setting('TimeZone') AS time_zone,
@@ -179,14 +191,14 @@ export const adopt = `
 export const findKey = `SELECT ${agentKey} AS key FROM pgagent.pga_jobagent WHERE jagpid = $1`
 
 /**
- * $1 own pid, $2 keys of earlier sessions. A row for each job that a dead agent holds, and one for each that holds
+ * $1 own pid, $2 keys of earlier sessions. A row for each job that an absent agent holds, and one for each that holds
  * none. `due` is the due time of the run that was cut off, unless somebody has set the next run since.
  */
 export const findOrphans = `
-  SELECT jagpid AS agent, CASE WHEN j.jobid IS NOT NULL THEN ${definition} END AS job,
+  SELECT jagpid AS agent, key, "cutOff", CASE WHEN j.jobid IS NOT NULL THEN ${definition} END AS job,
     (SELECT max(jlgid) FROM pgagent.pga_joblog WHERE jlgjobid = j.jobid AND jlgstatus = 'r') AS run,
     current_setting('TimeZone') AS time_zone, ${epochMs('now()')} AS now, ${epochMs('j.jobnextrun')} AS due
-  FROM (${deadAgents}) AS dead LEFT JOIN pgagent.pga_job AS j ON jobagentid = jagpid
+  FROM (${absentAgents}) AS absent LEFT JOIN pgagent.pga_job AS j ON jobagentid = jagpid
   ORDER BY jagpid, j.jobid`
 
 /**

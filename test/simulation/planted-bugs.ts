@@ -62,6 +62,16 @@ export const plantedBugs: readonly PlantedBug[] = [
     })),
   },
   {
+    mistake: 'an agent whose session was lost is given no time to come back',
+    caughtBy: 'returningAgentsKeepTheirRuns',
+    seed: 9,
+    parts: store(({ database, line }) => ({
+      rescueOrphans: line.send('rescueOrphans', (pid) =>
+        Effect.succeed(statements.rescueOrphans(database, pid, new Set(), () => true)),
+      ),
+    })),
+  },
+  {
     mistake: 'an agent claims one run more than it has slots',
     caughtBy: 'claimsAreDue',
     seed: 1,
@@ -107,7 +117,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'an agent takes whoever has its earlier number for its earlier self',
     caughtBy: 'claimsAreSigned',
-    seed: 55,
+    seed: 78,
     parts: store(({ database, line, real }) => {
       const earlier = new Set<number>()
       const rescueEarlier = line.send('rescueOrphans', (pid) => {

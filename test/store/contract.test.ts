@@ -4,6 +4,7 @@ import type { AttemptResult, Run, Step } from '../../src/domain/job.ts'
 import { ClaimLost, type Command } from '../../src/store/store.ts'
 import { until } from '../support/until.ts'
 import { guestDatabase, installedDatabase, memoryDatabase, type StoreFixture } from './fixtures.ts'
+import { rescued } from './rescued.ts'
 
 const succeeded: AttemptResult = { outcome: 'succeeded', code: 3, output: 'done' }
 const failed: AttemptResult = { outcome: 'failed', code: 1, output: 'no' }
@@ -225,7 +226,7 @@ describe.each([
     const { store } = await db.agent('beta')
     expect((await run(store.claimDue(1))).orphans).toBe(true)
 
-    const rescues = await run(store.rescueOrphans)
+    const rescues = await rescued(store)
 
     expect(rescues).toEqual([{ jobId: id, jobName: 'job', runId: aRun.id }])
     expect(await db.runs(id)).toEqual([{ status: 'd', finished: false }])
@@ -313,6 +314,25 @@ describe.each([
     await run(Fiber.interrupt(listening))
   })
 
+  story('leaves an agent that only lost its session the time to come back for its runs', async (db) => {
+    const id = await db.createJob('job', { dueInMs: -1_000 })
+    const { store, loseSession } = await db.agent('alpha')
+    const [claimed] = (await run(store.claimDue(1))).runs
+    const { aRun } = parts(claimed)
+    const { store: other } = await db.agent('beta')
+    await loseSession()
+    await until(async () => (await run(other.claimDue(1))).orphans, { what: 'the session to be gone' })
+
+    const rescues = await run(other.rescueOrphans)
+    await run(store.connect)
+    const { lostRuns } = await run(store.register([aRun.id]))
+    await run(store.finishRun(aRun, 'succeeded', undefined))
+
+    expect(rescues).toEqual([])
+    expect(lostRuns).toEqual([])
+    expect(await db.runs(id)).toEqual([{ status: 's', finished: true }])
+  })
+
   story('gives up a run that was ended by another agent while the session was lost', async (db) => {
     await db.createJob('job', { dueInMs: -1_000 })
     const { store, loseSession } = await db.agent('alpha')
@@ -320,7 +340,7 @@ describe.each([
     const { aRun, step } = parts(claimed)
     await loseSession()
     const { store: other } = await db.agent('beta')
-    expect(await run(other.rescueOrphans)).toHaveLength(1)
+    expect(await rescued(other)).toHaveLength(1)
 
     const writing = Effect.runFork(Effect.exit(store.beginAttempt(aRun, step)))
     await run(store.connect)

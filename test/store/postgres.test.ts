@@ -9,6 +9,7 @@ import { postgresStore } from '../../src/store/postgres.ts'
 import { createJob } from '../support/jobs.ts'
 import { createDatabase, realServer, type TestDatabase } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
+import { rescued } from './rescued.ts'
 
 const run = Effect.runPromise
 const scopes: Scope.Closeable[] = []
@@ -156,12 +157,12 @@ describe('the store in PostgreSQL', () => {
       "INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscstart, jscminutes) SELECT $1, 'hourly', '2020-01-01', array_agg(n = 0) FROM generate_series(0, 59) n",
       [jobId],
     )
-    await client.query("INSERT INTO pgagent.pga_jobagent VALUES (-1, now() - interval '4 hours', 'gone')")
+    await client.query("INSERT INTO pgagent.pga_jobagent VALUES (-1, now(), 'gone')")
     await client.query(
       "UPDATE pgagent.pga_job SET jobagentid = -1, joblastrun = now(), jobnextrun = date_trunc('hour', now()) - interval '3 hours'",
     )
 
-    await run(store.rescueOrphans)
+    await rescued(store)
 
     const { rows } = await client.query(
       "SELECT jobagentid, (date_trunc('hour', now()) - jobnextrun)::text AS behind FROM pgagent.pga_job",
@@ -313,7 +314,7 @@ describe('the store in PostgreSQL', () => {
     await client.query('UPDATE pgagent.pga_job SET jobagentid = 1 WHERE jobagentid IS NULL')
 
     await run(store.finishRun(claimed, 'succeeded', undefined))
-    const rescues = await run(store.rescueOrphans)
+    const rescues = await rescued(store)
 
     expect(claimed.job.id).toBe(doomed[0])
     expect(rescues).toMatchObject([{ jobId: doomed[1] }])

@@ -233,7 +233,7 @@ test('two agents on one host do not take each other for themselves', () => {
     02:00:00   work #1 begins
     02:05:00 twin is restarted
     02:05:00 twin starts
-    02:05:00 twin rescues two: run 2 aborted
+    02:05:01 twin rescues two: run 2 aborted
     02:10:00   work #1 succeeded
     02:10:00 one succeeded"
   `)

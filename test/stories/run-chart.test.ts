@@ -155,13 +155,13 @@ stories.test(
       02:00:30 somebody aborts dies
       02:00:59 alpha is cut off
       02:00:59 beta starts
-      02:00:59 beta rescues runs: run 1 aborted
-      02:00:59 beta rescues dies: run 2 aborted
-      02:00:59 beta rescues ends: run 3 aborted
-      02:00:59 beta rescues pauses: run 4 aborted
-      02:00:59 beta rescues begins: run 5 aborted
       02:00:59 the line of alpha takes 2000 ms from now on
       02:00:59 alpha loses its session: the network is down
+      02:01:00 beta rescues runs: run 1 aborted
+      02:01:00 beta rescues dies: run 2 aborted
+      02:01:00 beta rescues ends: run 3 aborted
+      02:01:00 beta rescues pauses: run 4 aborted
+      02:01:00 beta rescues begins: run 5 aborted
       02:01:01   work #1 succeeded
       02:01:14.750 pauses lets go of run 4
       02:01:14.750 runs lets go of run 1
@@ -189,8 +189,8 @@ stories.test('an abort of what is being let go already writes nothing', (world) 
     02:00:00   work #1 begins
     02:00:59 alpha is cut off
     02:00:59 beta starts
-    02:00:59 beta rescues job: run 1 aborted
     02:00:59 alpha loses its session: the network is down
+    02:01:00 beta rescues job: run 1 aborted
     02:01:05 somebody aborts job
     02:01:20.750 job lets go of run 1"
   `)

@@ -24,22 +24,27 @@ test('two futures stand side by side from the fork on, and differences are marke
     02:03:00.000    dump #1 failed                <
     02:03:00.000                                  > alpha is restarted
     02:03:00.000                                  > alpha starts
-    02:03:00.000                                  > alpha rescues nightly backup:
+    02:03:01.000                                  > alpha rescues nightly backup:
                                                   >   run 1 aborted
     02:03:30.000    dump #2 begins                <
     02:05:00.000  beta starts                     │ beta starts
     02:05:30.000    dump #2 succeeded             <
     02:05:30.000  nightly backup succeeded        <
-    02:10:00.000  alpha claims report: run 2      │ alpha claims report: run 2
+    02:10:00.000  alpha claims report: run 2      <
+    02:10:00.000                                  > beta claims report: run 2
     02:10:00.000    send #1 begins                │   send #1 begins
-    · 2 lines are alike ·
+    02:10:30.000  alpha crashes                   │ alpha crashes
+    02:10:36.000  beta rescues report: run 2      <
+                    aborted                       <
+    02:11:00.000                                  >   send #1 succeeded
+    02:11:00.000                                  > report succeeded
     02:15:00.000  alpha is restarted              │ alpha is restarted
     02:15:00.000  alpha starts                    │ alpha starts
 
                   runs: 2                         │ runs: 2
-                  succeeded: 1                    ≠ succeeded: 0
+                  succeeded: 1                    │ succeeded: 1
                   failed: 0                       │ failed: 0
-                  aborted: 1                      ≠ aborted: 2
+                  aborted: 1                      │ aborted: 1
                   incomplete: 0                   │ incomplete: 0
                   missed: 0                       │ missed: 0
                   running: 0                      │ running: 0

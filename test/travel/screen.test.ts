@@ -241,7 +241,7 @@ test('a fork is chosen by a few letters, compared, entered, and left again', () 
     02:03:00.000    dump #1 failed                <
     02:03:30.000    dump #2 begins                <
     02:05:00.000  beta starts                     │ beta starts
-    02:05:00.000                                  > beta rescues nightly backup:
+    02:05:01.000                                  > beta rescues nightly backup:
                                                   >   run 1 aborted
     02:05:30.000    dump #2 succeeded             <
     02:05:30.000  nightly backup succeeded        <
