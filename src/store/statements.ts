@@ -202,7 +202,10 @@ export const rescueJob = `
     WHERE jlgstatus = 'r' AND jlgjobid IN (SELECT jobid FROM orphan)
     RETURNING jlgid
   ), attempts AS (
-    UPDATE pgagent.pga_jobsteplog SET jslstatus = 'd'
+    UPDATE pgagent.pga_jobsteplog SET jslstatus = 'd', jsloutput = coalesce(jsloutput, format(
+      'Aborted: the agent on %s, which ran it, is gone; found at %s.',
+      (SELECT jagstation FROM pgagent.pga_jobagent WHERE jagpid = $2),
+      to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')))
     WHERE jslstatus = 'r' AND jsljlgid IN (
       SELECT jlgid FROM pgagent.pga_joblog WHERE jlgjobid IN (SELECT jobid FROM orphan))
   ), freed AS (
