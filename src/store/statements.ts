@@ -158,6 +158,17 @@ export const register = `
   INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES ($1, $2) ON CONFLICT (jagpid) DO NOTHING
   RETURNING ${agentKey} AS key`
 
+/** Whether there is a history to note anything in. */
+export const keepsHistory = `
+  SELECT EXISTS (SELECT FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
+    WHERE nspname = 'pgagent' AND proname = 'escapement_note') AS keeps`
+
+/** $1 what, $2 how many milliseconds ago, $3 further details. */
+export const note = `SELECT pgagent.escapement_note($1, $2::float8, $3::jsonb)`
+
+/** $1 days to keep, $2 the most rows to remove. */
+export const forget = `SELECT pgagent.escapement_forget($1::float8, $2::int) AS removed`
+
 /**
  * $1 own pid, $2 runs held, $3 numbers that we have had. Puts their claims under the new number, but for those whose
  * job somebody holds locked, and returns those that are still ours.
