@@ -46,6 +46,7 @@ export function whyAtLines(report: WhyAtReport): readonly string[] {
 }
 
 function notDueLines({ past, at, mismatches }: WhyAtReport): readonly string[] {
+  if (at < past.created) return [`Nothing was due: the job was made later, at ${when(past.created)}.`]
   if (mismatches.length === 0) return ['Nothing was due: the job had no schedule.']
   const isFuture = at > past.now
   if (isFuture && mismatches.some(({ parts, isDisabled }) => parts.length === 0 && !isDisabled)) {

@@ -57,12 +57,14 @@ function fateOf(past: Past, replayed: Replay, phase: Phase, occurrence: Occurren
   const run = runFor(replayed, at)
   if (run !== undefined) return ranOrMissed(past, phase, run, at)
   if (!versionAt(past, at).enabled) return skipped(at, disabledAt(past, at))
-  return skipped(at, phase.run === undefined ? idleReason(past, replayed, phase, at) : runningReason(past, phase.run))
+  const idle = phase.run === undefined ? phase : idleAfter(replayed, phase, at)
+  if (idle !== undefined) return skipped(at, idleReason(past, replayed, idle, at))
+  return skipped(at, phase.run === undefined ? unknown(past, at) : runningReason(past, phase.run))
 }
 
 function ranOrMissed(past: Past, phase: Phase, run: PastRun, at: Instant): Fate {
   const lateMs = run.startedAt - at
-  const because = () => (phase.run === undefined ? waitReason(past, at) : runningReason(past, phase.run))
+  const because = () => (phase.run === undefined ? waitReason(past, at, run.startedAt) : runningReason(past, phase.run))
   if (run.missed !== undefined) return skipped(at, { type: 'missed', run, because: because() })
   return { at, type: 'ran', run, lateMs, ...(lateMs > graceMs ? { because: because() } : {}) }
 }
@@ -77,13 +79,25 @@ function runningReason(past: Past, run: PastRun): Reason {
   return { type: 'stillRunning', run, until: run.endedAt, ...(refusal === undefined ? {} : { refusal }) }
 }
 
+/** Where somebody set the next run to this while a run was on, it was still to come when that had ended. */
+function idleAfter({ phases }: Replay, phase: Phase, at: Instant): Phase | undefined {
+  const after = phases.slice(phases.indexOf(phase)).find(({ run }) => run !== phase.run)
+  return phase.head === at && after?.head === at ? after : undefined
+}
+
+/** Of what is due still, what keeps it from running now is more to the point than what did at first. */
+function presentReason(past: Past, head: Instant): Reason {
+  const present = waitReason(past, past.now, past.now + 1)
+  return present.type === 'unknown' ? waitReason(past, head, past.now) : present
+}
+
 /** In a phase without a run: the next run was this one and was taken away, or an earlier one, or a later one. */
 function idleReason(past: Past, { dueOf }: Replay, phase: Phase, at: Instant): Reason {
   const { head, endedBy } = phase
   if (head === 'unknown') return unknown(past, at)
   if (head === undefined || head > at) return movedBefore(past, phase, at)
-  const because = waitReason(past, head)
-  if (endedBy === undefined) return { type: 'waiting', due: head, because }
+  if (endedBy === undefined) return { type: 'waiting', due: head, because: presentReason(past, head) }
+  const because = waitReason(past, Math.max(head, phase.from), phase.to)
   if ('who' in endedBy) {
     return { type: 'moved', at: endedBy.at, to: endedBy.to, who: endedBy.who, because }
   }

@@ -1,26 +1,29 @@
 import type { Instant } from '../domain/job.ts'
-import { type Past, type Presence, versionAt } from './past.ts'
+import { type Hindrance, type Past, type Presence, versionAt } from './past.ts'
 import type { Reason } from './reason.ts'
 import { isRecorded } from './replay.ts'
 
-/** Why a job that was due at a moment was not taken up then, though nothing of its own was in the way. */
-export function waitReason(past: Past, at: Instant): Reason {
+/**
+ * Why a job that was due at a moment was not taken up until another, though nothing of its own was in the way: what held
+ * at that moment, or else what came first after it.
+ */
+export function waitReason(past: Past, at: Instant, until: Instant): Reason {
   const { host } = versionAt(past, at)
-  const up = past.agents.filter(({ from, until }) => from <= at && until > at)
+  const up = past.agents.filter((agent) => agent.from <= at && agent.until > at)
   const fitting = up.filter((agent) => fits(agent, host))
   if (fitting.length === 0) {
     if (up.length > 0) return { type: 'otherHost', host, hosts: [...new Set(up.map((agent) => agent.host))] }
     return noAgent(past, at, host)
   }
-  const refusal = past.refusals.find(({ runId, from, until }) => runId === undefined && from <= at && until >= at)
+  const meets = (each: Hindrance) => each.from < until && each.until > at
+  const refusal = past.refusals.find((each) => each.runId === undefined && meets(each))
   if (refusal !== undefined) {
     return { type: 'refused', message: refusal.message ?? '', from: refusal.from, until: refusal.until }
   }
-  const full = fitting.map((agent) => past.full.find((each) => each.host === agent.host && covers(each, at)))
-  const [first] = full
-  if (first !== undefined && !full.includes(undefined)) {
-    return { type: 'heldBack', host: first.host, from: first.from, until: first.until }
-  }
+  const full = past.full.find((each) => meets(each) && fitting.some((agent) => agent.host === each.host))
+  if (full !== undefined) return { type: 'heldBack', host: full.host, from: full.from, until: full.until }
+  const left = Math.max(...fitting.map((agent) => agent.until))
+  if (left < until) return waitReason(past, left, until)
   return { type: 'unknown', agentUp: true, isRecorded: isRecorded(past, at) }
 }
 
@@ -53,9 +56,4 @@ function noAgent(past: Past, at: Instant, host: string): Reason {
 
 function fits(agent: Presence, host: string): boolean {
   return host === '' || agent.host === host
-}
-
-function covers({ from, until }: { readonly from: Instant; readonly until: Instant }, at: Instant): boolean {
-  // An agent finds itself full some milliseconds after the moment that it is asked about.
-  return from <= at + 1_000 && until > at
 }
