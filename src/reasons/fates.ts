@@ -23,7 +23,7 @@ export function fates(past: Past, from: Instant, to: Instant): readonly Fate[] {
 }
 
 /** How late a run may begin without being late. An agent that looks every five seconds is later than one of ours. */
-export const graceMs = 5_500
+const graceMs = 5_500
 
 const DAY = 86_400_000
 

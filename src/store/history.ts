@@ -18,8 +18,6 @@ type Look = {
   readonly heldBack: boolean
 }
 
-export type History = ReturnType<typeof makeHistory>
-
 /**
  * What an agent notes of itself where the schema keeps a history: what kept it from claiming, from when to when. A row for
  * each change, never one for a look. That nothing can be noted keeps nobody from working.
