@@ -14,6 +14,7 @@ import { runsCommand } from './cli/runs.ts'
 import { shadowCommand } from './cli/shadow.ts'
 import { startCommand } from './cli/start.ts'
 import { travelCommand } from './cli/travel.ts'
+import { whyCommand } from './cli/why.ts'
 import { agentCommand } from './config.ts'
 import { version } from './version.ts'
 
@@ -29,6 +30,7 @@ const program = new Command('escapement')
   .addCommand(runsCommand())
   .addCommand(runCommand())
   .addCommand(abortCommand())
+  .addCommand(whyCommand())
   .addCommand(rehearseCommand())
   .addCommand(doctorCommand())
   .addCommand(shadowCommand())

@@ -17,6 +17,7 @@ const reach: Readonly<Record<string, Reach>> = {
   'clock.ts': { units: [], libraries: ['xstate'] },
   domain: { units: [], libraries: [] },
   shadow: { units: ['domain'], libraries: [] },
+  reasons: { units: ['domain'], libraries: [] },
   postgres: { units: [], libraries: ['effect', 'pg'] },
   schema: { units: [], libraries: ['pg'] },
   embedded: { units: [], libraries: ['execa'] },
@@ -59,6 +60,7 @@ const reach: Readonly<Record<string, Reach>> = {
       'embedded',
       'inspect',
       'postgres',
+      'reasons',
       'schema',
       'shadow',
       'simulation',
@@ -72,7 +74,7 @@ const reach: Readonly<Record<string, Reach>> = {
 }
 
 /** What is true of jobs, and what happens when, must run in any world, a simulated one included. */
-const withoutNode = ['domain', 'machines', 'shadow']
+const withoutNode = ['domain', 'machines', 'reasons', 'shadow']
 const worldly =
   /\bDate\.now\(|\bnew Date\(\)|\bMath\.random\(|\bset(Timeout|Interval|Immediate)\(|\bprocess\.|\bconsole\./
 

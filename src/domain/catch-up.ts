@@ -58,8 +58,12 @@ function latenessMs({ claimedAt, dueAt }: Run): number {
   return claimedAt - dueAt
 }
 
-/** The search begins a minute after the moment it is given; a schedule that selects nothing takes the second minute. */
-function isOccurrence({ schedules, timeZone }: Job, at: Instant): boolean {
+/**
+ * Whether schedules of the job say this moment. Of one that selects nothing, every minute is said to be.
+ *
+ * The search begins a minute after the moment it is given; a schedule that selects nothing takes the second minute.
+ */
+export function isOccurrence({ schedules, timeZone }: Pick<Job, 'schedules' | 'timeZone'>, at: Instant): boolean {
   return (
     Number.isFinite(at) &&
     schedules.some((schedule) =>

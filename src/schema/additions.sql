@@ -1,5 +1,5 @@
 -- What Escapement adds to pgAgent's schema: word to listening agents, the refusal of claims that come too late, and indexes
--- for logs and due jobs. May be run again.
+-- for logs and due jobs. The history is in history.sql. May be run again.
 
 CREATE OR REPLACE FUNCTION pgagent.escapement_nudge() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -127,7 +127,8 @@ SELECT
   (
     SELECT coalesce(json_agg(json_build_object('object', object, 'owner', pg_get_userbyid(owner)) ORDER BY object), '[]')
     FROM (
-      SELECT 'table pgagent.' || relname, relowner FROM tables WHERE relname IN ('pga_job', 'pga_joblog', 'pga_jobsteplog')
+      SELECT 'table pgagent.' || relname, relowner FROM tables WHERE relname IN (
+        'pga_job', 'pga_schedule', 'pga_exception', 'pga_jobagent', 'pga_joblog', 'pga_jobsteplog', 'escapement_history')
       UNION ALL
       SELECT 'function ' || oid::regprocedure, proowner FROM functions
       WHERE proname ~ '^(pgagent_schema_version|pga_(next_schedule|.*_trigger)|escapement_.*)$'

@@ -4,9 +4,9 @@
 -- within a subtransaction, nor rows other than those of the job in hand: pgAdmin finds a job that it has just made by
 -- the transaction that wrote its row.
 
--- Names these functions. Raise it whenever one of them, or of additions.sql, changes.
+-- Names these functions. Raise it whenever one of them, or of additions.sql or history.sql, changes.
 CREATE OR REPLACE FUNCTION pgagent.escapement_version() RETURNS text LANGUAGE sql IMMUTABLE AS $$
-  SELECT '2'::text
+  SELECT '3'::text
 $$;
 COMMENT ON FUNCTION pgagent.escapement_version() IS 'Which functions of Escapement are installed here';
 

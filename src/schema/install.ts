@@ -89,11 +89,12 @@ function planCreation(found: Found): InstallPlan {
       'There is no pgAgent schema in this database.',
       'Creates schema pgagent: 8 tables, 5 job classes, its functions and triggers, as pgAdmin and pgAgent know them.',
       'Adds triggers that tell agents of changed jobs and refuse claims of jobs that are not due, and indexes on the logs.',
+      'Adds a table of what happened to jobs and agents, which triggers write, for "escapement why".',
     ],
     sql: transaction(
       guard(`EXISTS (${jobTable})`, 'schema pgagent has been created meanwhile'),
       'DROP TABLE IF EXISTS pgagent.escapement_original;',
-      ...['create', 'version', 'functions', 'triggers', 'additions'].map(sqlFile),
+      ...['create', 'version', 'functions', 'triggers', 'additions', 'history'].map(sqlFile),
     ),
   }
 }
@@ -136,6 +137,7 @@ function planRepair(found: Found): InstallPlan {
         ? []
         : ['Adds to steps a column for connection strings, which stays when this is taken back.']),
       'Adds triggers that tell agents of changed jobs and refuse claims of jobs that are not due, and indexes on the logs.',
+      'Adds a table of what happened to jobs and agents, which triggers write, for "escapement why".',
       'Jobs and history stay as they are.',
       ...(found.extension
         ? ['A dump of this database holds the extension, not these bodies: after a restore, repair again.']
@@ -150,7 +152,7 @@ INSERT INTO pgagent.escapement_original
 SELECT signature, pg_get_functiondef(signature::regprocedure), obj_description(signature::regprocedure, 'pg_proc')
 FROM unnest(ARRAY[${replaced.map((signature) => `'${signature}'`).join(', ')}]) signature;`,
       ...[...(outdated ? ['version'] : []), ...(hasConnectionStrings ? [] : ['connection-strings'])].map(sqlFile),
-      ...['functions', 'additions'].map(sqlFile),
+      ...['functions', 'additions', 'history'].map(sqlFile),
     ),
   }
 }
@@ -159,7 +161,7 @@ function planRefresh(found: Found): InstallPlan {
   needOwnership(found)
   return {
     summary: [`${ours(found)}, with functions of revision ${found.revision}. Replaces them by revision ${revision}.`],
-    sql: transaction(...['functions', 'additions'].map(sqlFile)),
+    sql: transaction(...['functions', 'additions', 'history'].map(sqlFile)),
   }
 }
 
@@ -169,7 +171,8 @@ async function planUndo(client: Client, found: Found): Promise<InstallPlan> {
   return {
     summary: [
       `Restores ${originals.map(({ signature }) => withoutArguments(signature)).join(', ')} as they were.`,
-      'Removes the triggers, indexes and functions that Escapement added. Jobs and history stay as they are.',
+      'Removes the triggers, indexes and functions that Escapement added, and its table for "escapement why".',
+      'Jobs and the logs of their runs stay as they are.',
     ],
     sql: transaction(
       ...originals.map(
@@ -179,8 +182,15 @@ async function planUndo(client: Client, found: Found): Promise<InstallPlan> {
       `DROP TRIGGER IF EXISTS escapement_nudge_insert ON pgagent.pga_job;
 DROP TRIGGER IF EXISTS escapement_nudge_update ON pgagent.pga_job;
 DROP TRIGGER IF EXISTS escapement_refuse_claim ON pgagent.pga_job;
+DROP TRIGGER IF EXISTS escapement_remember_job_insert ON pgagent.pga_job;
+DROP TRIGGER IF EXISTS escapement_remember_job_update ON pgagent.pga_job;
+DROP TRIGGER IF EXISTS escapement_remember_schedule ON pgagent.pga_schedule;
+DROP TRIGGER IF EXISTS escapement_remember_schedule_delete ON pgagent.pga_schedule;
+DROP TRIGGER IF EXISTS escapement_remember_exception ON pgagent.pga_exception;
+DROP TRIGGER IF EXISTS escapement_remember_agent ON pgagent.pga_jobagent;
 DROP INDEX IF EXISTS pgagent.escapement_job_due, pgagent.escapement_joblog_job, pgagent.escapement_jobsteplog_step;`,
       ...found.functions.map((signature) => `DROP FUNCTION ${signature};`),
+      'DROP TABLE IF EXISTS pgagent.escapement_history;',
       'DROP TABLE pgagent.escapement_original;',
     ),
   }

@@ -173,6 +173,7 @@ export function rescueAgent(database: MemoryDatabase, dead: number): readonly Re
     for (const run of [...database.liveRuns]) {
       if (run.jobId !== row.job.id || run.status !== 'running') continue
       runId = run.id
+      for (const attempt of openAttempts(run)) attempt.output ??= goneText(database, dead)
       closeRun(database, run, 'aborted')
     }
     row.claimedBy = undefined
@@ -186,6 +187,11 @@ export function rescueAgent(database: MemoryDatabase, dead: number): readonly Re
   }
   database.agents.delete(dead)
   return rescues
+}
+
+function goneText(database: MemoryDatabase, dead: number): string {
+  const found = `${new Date(database.now()).toISOString().slice(0, 19)}Z`
+  return `Aborted: the agent on ${database.agents.get(dead)?.host ?? ''}, which ran it, is gone; found at ${found}.`
 }
 
 /** Whether an agent that is up, and that the job's host allows, was signed on when the job was due, or that is just now. */

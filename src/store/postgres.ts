@@ -4,6 +4,7 @@ import type { AttemptResult, Instant, Job, Rescue, Run, RunEnd, Step } from '../
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { AbsentAgents } from './absent-agents.ts'
 import { answerAt, Busy, batched, isServerError, ServerError } from './batched.ts'
+import { makeHistory } from './history.ts'
 import { attemptLetter, type JobDefinition, jobOf, runLetters } from './rows.ts'
 import { checkSchema } from './schema-check.ts'
 import { makeServiceSession } from './service-session.ts'
@@ -16,13 +17,16 @@ export type PostgresStoreOptions = {
   readonly conninfo: ConninfoKeywords
   /** By what name jobs may ask for this agent. */
   readonly host: string
+  /** How long the history keeps what happened, where the schema has one. */
+  readonly historyDays?: number
 }
 
 /** The store in a real database, in pgAgent's own tables. Its sessions are closed with the scope. */
-export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: PostgresStoreOptions) {
+export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host, historyDays = 90 }: PostgresStoreOptions) {
   const gate = new SessionGate()
   const session = yield* makeServiceSession({ conninfo, host, gate })
   const { query, orLoseSession, trouble, pid } = session
+  const history = makeHistory({ query, keepDays: historyDays })
   /** The process numbers of this session and of earlier ones; runs may still be claimed under any of them. */
   const pids = new Set<number>()
   /** What earlier sessions signed on as; see `agentKey`. */
@@ -50,6 +54,8 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
       ownKey = yield* signOn(ownPid)
       const ours = yield* adopt(heldRuns)
       if (!session.isLost()) gate.open()
+      const [there] = yield* query<{ keeps: boolean }>(sql.keepsHistory)
+      yield* history.begin(there?.keeps === true, session.takeLoss())
       return { lostRuns: heldRuns.filter((run) => !ours.has(run)) }
     }).pipe(orLoseSession)
 
@@ -151,6 +157,8 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
       if (row === undefined) return yield* Effect.die(new Error('the server did not answer a claim'))
       clockOffsetMs = row.now - (yield* monotonicMs)
       yield* noteAbsent(row.absent)
+      const latestMs = Math.max(...row.runs.map(({ due, claimed }) => claimed - Number(due)))
+      yield* history.looked({ slots, claims: row.runs.length, latestMs, heldBack: row.held_back })
       return {
         runs: row.runs.map(
           ({ run, due, claimed, last, attended, job }): Run => ({
@@ -165,7 +173,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
       }
     }).pipe(
       Effect.catchIf(isOtherThanSignedOff, ({ message }) =>
-        Effect.as(trouble(`due jobs cannot be claimed: ${message}`), {
+        Effect.as(Effect.andThen(trouble(`due jobs cannot be claimed: ${message}`), history.claimRefused(message)), {
           runs: [],
           nextDueInMs: undefined,
           heldBack: false,
@@ -189,10 +197,12 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
   }
 
   /** A refusal that a pause may heal: of a lock at once, of anything else later, and then it is told of. */
-  function busyOr(doing: string, { sqlstate, message }: ServerError): Effect.Effect<never, Busy> {
-    return lockStates.has(sqlstate)
-      ? Effect.fail(new Busy({ message, pauseMs: 200 }))
-      : Effect.andThen(trouble(`${doing}: ${message}`), Effect.fail(new Busy({ message, pauseMs: 5_000 })))
+  function busyOr(doing: string, run: Run, { sqlstate, message }: ServerError): Effect.Effect<never, Busy> {
+    if (lockStates.has(sqlstate)) return Effect.fail(new Busy({ message, pauseMs: 200 }))
+    return trouble(`${doing}: ${message}`).pipe(
+      Effect.andThen(history.writeRefused(run.job.id, run.id, message)),
+      Effect.andThen(Effect.fail(new Busy({ message, pauseMs: 5_000 }))),
+    )
   }
 
   const beginAttempt = batched<{ run: Run; step: Step }, number, ClaimLost | StepGone>({
@@ -214,7 +224,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
     refused: ({ run, step }, error) =>
       error.sqlstate === foreignKeyViolation
         ? Effect.fail(new StepGone({ stepId: step.id }))
-        : busyOr(`the beginning of step "${step.name}" of run ${run.id} cannot be logged`, error),
+        : busyOr(`the beginning of step "${step.name}" of run ${run.id} cannot be logged`, run, error),
   })
 
   type AttemptEnd = { run: Run; step: Step; attemptId: number; result: AttemptResult; retried: boolean }
@@ -244,7 +254,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
       ),
     refused: (item, error) => {
       const asRefused = (again: ServerError) =>
-        busyOr(`the end of step "${item.step.name}" of run ${item.run.id} cannot be logged`, again)
+        busyOr(`the end of step "${item.step.name}" of run ${item.run.id} cannot be logged`, item.run, again)
       if (!encodingStates.has(error.sqlstate)) return asRefused(error)
       return sendAttemptEnds([item], storableAsAscii).pipe(
         Effect.flatMap((answers) => answerAt(answers, 0)),
@@ -274,7 +284,8 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
   const finishRun = batched<RunFinish, void, ClaimLost | Busy>({
     send: (items) => sendFinishes(items, null),
     refused: (item, error) => {
-      const asRefused = (again: ServerError) => busyOr(`the end of run ${item.run.id} cannot be logged`, again)
+      const asRefused = (again: ServerError) =>
+        busyOr(`the end of run ${item.run.id} cannot be logged`, item.run, again)
       if (lockStates.has(error.sqlstate)) return asRefused(error)
       return sendFinishes([item], 'infinity').pipe(
         Effect.flatMap((answers) => answerAt(answers, 0)),
@@ -299,7 +310,8 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host }: Po
     beginAttempt: (run, step) => outlast(beginAttempt({ run, step }), `the beginning of a step of run ${run.id}`),
     endAttempt: (run, step, attemptId, result, retried) =>
       outlast(endAttempt({ run, step, attemptId, result, retried }), `the end of a step of run ${run.id}`),
-    finishRun: (run, end, next) => outlast(finishRun({ run, end, next }), `the end of run ${run.id}`),
+    finishRun: (run, end, next) =>
+      Effect.ensuring(outlast(finishRun({ run, end, next }), `the end of run ${run.id}`), history.ended(run.id)),
     deregister,
     commands: session.commands,
     now,

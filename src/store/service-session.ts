@@ -19,6 +19,7 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
   const { conninfo, host, gate } = options
   const outerScope = yield* Effect.scope
   let session: OpenSession | undefined
+  let loss: { readonly pid: number; readonly reason: string; readonly at: number } | undefined
 
   const connect = Effect.gen(function* () {
     yield* end
@@ -47,6 +48,7 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
   function noticeLoss(service: OpenSession, reason: string): void {
     if (service.lost !== undefined) return
     service.lost = reason
+    loss = { pid: service.pid, reason, at: performance.now() }
     gate.shut()
     Queue.offerUnsafe(service.commands, { type: 'sessionLost', reason })
   }
@@ -118,6 +120,12 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
     /** The number of the server process; 0 before the first session. */
     pid: () => session?.pid ?? 0,
     isLost: () => session?.lost !== undefined,
+    /** The last session that was lost, told once: its number, why, and when by `performance.now()`. */
+    takeLoss: () => {
+      const taken = loss
+      loss = undefined
+      return taken
+    },
   }
 })
 

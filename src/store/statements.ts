@@ -170,6 +170,17 @@ export const register = `
   INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES ($1, $2) ON CONFLICT (jagpid) DO NOTHING
   RETURNING ${agentKey} AS key`
 
+/** Whether there is a history to note anything in. */
+export const keepsHistory = `
+  SELECT EXISTS (SELECT FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
+    WHERE nspname = 'pgagent' AND proname = 'escapement_note') AS keeps`
+
+/** $1 what, $2 how many milliseconds ago, $3 further details. */
+export const note = `SELECT pgagent.escapement_note($1, $2::float8, $3::jsonb)`
+
+/** $1 days to keep, $2 the most rows to remove. */
+export const forget = `SELECT pgagent.escapement_forget($1::float8, $2::int) AS removed`
+
 /**
  * $1 own pid, $2 runs held, $3 numbers that we have had. Puts their claims under the new number, but for those whose
  * job somebody holds locked, and returns those that are still ours.
@@ -214,7 +225,10 @@ export const rescueJob = `
     WHERE jlgstatus = 'r' AND jlgjobid IN (SELECT jobid FROM orphan)
     RETURNING jlgid
   ), attempts AS (
-    UPDATE pgagent.pga_jobsteplog SET jslstatus = 'd'
+    UPDATE pgagent.pga_jobsteplog SET jslstatus = 'd', jsloutput = coalesce(jsloutput, format(
+      'Aborted: the agent on %s, which ran it, is gone; found at %s.',
+      (SELECT jagstation FROM pgagent.pga_jobagent WHERE jagpid = $2),
+      to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')))
     WHERE jslstatus = 'r' AND jsljlgid IN (
       SELECT jlgid FROM pgagent.pga_joblog WHERE jlgjobid IN (SELECT jobid FROM orphan))
   ), freed AS (

@@ -39,6 +39,22 @@ const added = {
     'escapement_setting',
     'escapement_time_zone',
   ),
+  'so that somebody can ask why a job did not run': [
+    'relation escapement_history',
+    'relation escapement_history_id_seq',
+    'sequence escapement_history_id_seq',
+    'constraint escapement_history',
+    'comment escapement_history',
+    ...['id', 'at', 'what', 'job', 'who', 'details'].map((column) => `column escapement_history ${column}`),
+    ...['what', 'job', 'who', 'details'].map(() => 'comment escapement_history'),
+    ...['_pkey', '_at', '_job'].flatMap((name) => index(`escapement_history${name}`)),
+    ...['agent', 'exception', 'job_insert', 'job_update', 'schedule', 'schedule_delete'].flatMap((name) => [
+      `trigger escapement_remember_${name}`,
+      `comment escapement_remember_${name}`,
+    ]),
+    ...functions('escapement_remember_agent', 'escapement_remember_exception', 'escapement_remember_job'),
+    ...functions('escapement_remember_schedule', 'escapement_note', 'escapement_forget'),
+  ],
   'so that an installation knows which functions are there': functions('escapement_version'),
 }
 

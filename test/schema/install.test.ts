@@ -91,12 +91,15 @@ describe('an older installation of Escapement', () => {
 })
 
 test('functions that differ have another revision, by which older installations are known', () => {
-  const [functions = '', additions = ''] = ['functions', 'additions'].map((name) =>
+  const [functions = '', ...others] = ['functions', 'additions', 'history'].map((name) =>
     readFileSync(new URL(`../../src/schema/${name}.sql`, import.meta.url), 'utf8'),
   )
   const revision = /SELECT '(\d+)'::text/.exec(functions)?.[1]
-  const digest = createHash('sha256').update(functions).update(additions).digest('hex').slice(0, 16)
-  expect({ revision, digest }).toEqual({ revision: '2', digest: '58387f5de973534e' })
+  const digest = createHash('sha256')
+    .update([functions, ...others].join(''))
+    .digest('hex')
+    .slice(0, 16)
+  expect({ revision, digest }).toEqual({ revision: '3', digest: '0ba84e7996c23a87' })
 })
 
 describe('a schema that Escapement created', () => {

@@ -230,7 +230,10 @@ describe.each([
 
     expect(rescues).toEqual([{ jobId: id, jobName: 'job', runId: aRun.id }])
     expect(await db.runs(id)).toEqual([{ status: 'd', finished: false }])
-    expect(await db.attempts(aRun.id)).toMatchObject([{ status: 'd', finished: false }])
+    const gone = /^Aborted: the agent on alpha, which ran it, is gone; found at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\.$/
+    expect(await db.attempts(aRun.id)).toMatchObject([
+      { status: 'd', output: expect.stringMatching(gone), finished: false },
+    ])
     expect(await db.job(id)).toMatchObject({ claimed: false })
     expect((await db.job(id)).nextRun).toBeGreaterThan(await run(store.now))
     expect(await db.agents()).toEqual(['beta'])

@@ -173,6 +173,7 @@ export const agentScenarios: readonly Scenario[] = [
       await site.ended('job', 2)
     },
     logged: ['job d: a s 0, b d null', 'job s: a s 0, b s 1'],
+    differences: [saysThatItIsGone('1/2')],
   },
   {
     title: 'an agent that crashes in a script, and starts anew',
@@ -185,6 +186,7 @@ export const agentScenarios: readonly Scenario[] = [
       await site.swept()
     },
     logged: ['job d: a long one d null'],
+    differences: [saysThatItIsGone('1/1')],
   },
   {
     title: 'runs of an agent that crashed long ago, of which some had ended',
@@ -207,6 +209,7 @@ export const agentScenarios: readonly Scenario[] = [
       await site.ended('other')
     },
     logged: ['job s: a s 0', 'job d: a s 0', 'job d: a d null', 'other s: a s 0'],
+    differences: [saysThatItIsGone('3/1')],
   },
   {
     title: 'an agent crashes while another runs: only Escapement frees its job without a restart',
@@ -233,6 +236,7 @@ export const agentScenarios: readonly Scenario[] = [
           'agent 2': ['a row', 'no row'],
         },
       },
+      saysThatItIsGone('1/1'),
     ],
   },
   {
@@ -415,6 +419,19 @@ function gone(agent: string, pid: number | string): string {
   return `INSERT INTO pgagent.pga_jobagent VALUES (${agent});
     INSERT INTO pgagent.pga_joblog (jlgjobid) SELECT jobid FROM pgagent.pga_job WHERE jobname <> 'other';
     UPDATE pgagent.pga_job SET jobagentid = ${pid}, joblastrun = now(), jobnextrun = now() WHERE jobname <> 'other'`
+}
+
+/** The output of an attempt, of those of `job`, that was ended for an agent that is gone. */
+function saysThatItIsGone(attempt: string): Difference {
+  return {
+    row: 'A step that is ended for an agent that is gone has no output.',
+    at: {
+      [`attempt job/${attempt}.output`]: [
+        'null',
+        /^Aborted: the agent on .+, which ran it, is gone; found at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\.$/,
+      ],
+    },
+  }
 }
 
 /** What is with pgAgent as it was, while Escapement has freed both jobs. */
