@@ -41,7 +41,7 @@ export type ChaosOptions = {
 
 export const usualOptions = {
   ...{ agents: 3, program: 'escapement', server: 'embedded', faultEveryMs: 13_000, quickOnly: false },
-  ...{ load: { scheduled: 240, onRequest: 120, stepSecondsMax: 18 }, requestsPerSecond: 4, calmMs: 30_000 },
+  ...{ load: { scheduled: 240, onRequest: 120, stepSecondsMax: 18 }, requestsPerSecond: 5, calmMs: 30_000 },
   ...{ agentFile: 'dist/agent.js', keep: false },
 } as const satisfies Partial<ChaosOptions>
 
@@ -74,9 +74,9 @@ async function carryOut(
   // A real pgagent takes two sessions for each job that is due.
   const server = await ChaosServer.start(options.server, folder, program === 'pgagent' ? 700 : 300)
   undo.push(() => server.stop())
-  const tempDisk = await SmallDisk.mount(join(folder, 'temp-disk'))
+  const tempDisk = await SmallDisk.mount(join(folder, 'temp-disk'), 8)
   if (tempDisk) undo.push(() => tempDisk.unmount())
-  const logDisk = await SmallDisk.mount(join(folder, 'log-disk'))
+  const logDisk = await SmallDisk.mount(join(folder, 'log-disk'), 48)
   if (logDisk) undo.push(() => logDisk.unmount())
   const versions = await prepareDatabase(server, options, folder, tempDisk)
 
@@ -110,13 +110,7 @@ async function carryOut(
   )
   undo.push(() => agents.map((agent) => agent.kill()))
   for (const agent of agents) agent.start()
-  await until(
-    async () => {
-      const rows = await server.query('reader', 'SELECT FROM chaos.login')
-      return rows.length >= agents.length
-    },
-    { timeoutMs: 60_000, what: 'all agents to sign on' },
-  )
+  await allSignedOn(server, agents.length)
   const startedAt = Date.now()
   load.start()
   undo.push(() => load.stop())
@@ -127,20 +121,21 @@ async function carryOut(
   await nemesis.carryOut(plan)
   await pauseUntil(startedAt + options.forMs, signal)
   await load.stop()
+  await allSignedOn(server, agents.length).catch((error: Error) => tell(error.message))
   const calmFrom = Date.now()
   tell(`calm: ${load.requestsMade} run-nows made, ${load.requestsRefused} refused`)
-  // Those that were told to end have up to a minute for it; the half minute of calm begins when all are up.
   await pauseUntil(calmFrom + options.calmMs, signal)
 
   const everyMinute = new Set(load.jobs.filter((job) => job.everyMinute).map(({ id }) => id))
   const reader = await server.connect('reader')
-  const { tokens, left, ...tables } = await readTables(reader, everyMinute)
+  const { tokens, left, logins, ...tables } = await readTables(reader, everyMinute)
   await Promise.all(agents.map((agent) => agent.end()))
   const endsInOrder = program === 'escapement'
   const afterEnd = endsInOrder ? await readAfterEnd(reader) : undefined
   await reader.end()
   const evidence: Evidence = {
     ...{ program, startedAt, calmFrom, ...tables, jobs: load.jobs, faults: nemesis.records },
+    logins: logins.map(({ at, pid, clientPort }) => ({ at, pid, agent: linkTo(links, clientPort, at) })),
     tokens: [...load.readTokens(), ...tokens],
     lives: agents.flatMap(({ lives }) => lives),
     left: {
@@ -152,6 +147,26 @@ async function carryOut(
   }
   if (options.keep) await writeFile(join(folder, 'evidence.json'), JSON.stringify(evidence))
   return { evidence, folder, versions }
+}
+
+/** Those that were told to end have some seconds for it, and are started again some seconds later. */
+async function allSignedOn(server: ChaosServer, count: number): Promise<void> {
+  await until(
+    async () => {
+      const rows = await server.query(
+        'reader',
+        'SELECT FROM pgagent.pga_jobagent JOIN pg_stat_activity ON pid = jagpid AND backend_start <= jaglogintime',
+      )
+      return rows.length >= count
+    },
+    { timeoutMs: 90_000, what: 'all agents to sign on' },
+  )
+}
+
+/** The name of the link through which a session came. */
+function linkTo(links: readonly Link[], clientPort: number, at: number): string {
+  const made = links.map((link) => ({ name: link.name, madeAt: link.madeAt(clientPort, at) ?? 0 }))
+  return made.reduce((one, other) => (other.madeAt > one.madeAt ? other : one)).name
 }
 
 async function prepareDatabase(
@@ -194,7 +209,7 @@ function programOf(options: ChaosOptions, name: string, port: number, logFolder:
     return { command: '/usr/bin/pgagent', args, endsInOrder: false }
   }
   const drain = `${options.load.stepSecondsMax + 2}s`
-  const args = [options.agentFile, '-l', '0', '-s', logFile, '--host', name, '--drain-timeout', drain, conninfo]
+  const args = [options.agentFile, '-l', '2', '-s', logFile, '--host', name, '--drain-timeout', drain, conninfo]
   return { command: process.execPath, args, endsInOrder: true }
 }
 

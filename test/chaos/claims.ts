@@ -6,8 +6,7 @@ export type Claim = {
   readonly job: number
   /** The process number of the session that claimed it. */
   readonly pid: number
-  /** The agent, where its host name tells. */
-  readonly host: string | undefined
+  readonly agent: string | undefined
   readonly due: number | null
   readonly at: number
   /** `now()` of the transaction that claimed it: the start of the run, where both are one. */
@@ -17,8 +16,7 @@ export type Claim = {
 
 /** All claims there ever were, in order. One that an agent took along to a new session is one claim. */
 export function claimsIn({ versions, logins }: Pick<Evidence, 'versions' | 'logins'>): readonly Claim[] {
-  const hostOf = (pid: number, at: number) =>
-    logins.findLast((login) => login.pid === pid && login.at <= at)?.host ?? undefined
+  const agentOf = (pid: number, at: number) => logins.findLast((login) => login.pid === pid && login.at <= at)?.agent
   const claims: Claim[] = []
   for (const [job, ofJob] of groupBy(versions, (version) => version.job)) {
     let open: Omit<Claim, 'freedAt'> | undefined
@@ -26,7 +24,7 @@ export function claimsIn({ versions, logins }: Pick<Evidence, 'versions' | 'logi
     for (const version of ofJob) {
       const { agent: pid, at, transactionAt, operation } = version
       if (open === undefined && pid !== null && operation !== 'D') {
-        open = { job, pid, host: hostOf(pid, at), due: before?.nextRun ?? null, at, transactionAt }
+        open = { job, pid, agent: agentOf(pid, at), due: before?.nextRun ?? null, at, transactionAt }
       } else if (open !== undefined && (pid === null || operation === 'D')) {
         claims.push({ ...open, freedAt: at })
         open = undefined

@@ -9,6 +9,8 @@ export class Link {
   readonly port: number
   readonly #listener: Server
   readonly #pairs = new Set<Pair>()
+  /** When a connection from this port to the server was made. */
+  readonly #madeAt = new Map<number, number>()
   #mode: 'open' | 'cut' | 'stalled' = 'open'
   #delayMs = 0
 
@@ -34,6 +36,12 @@ export class Link {
 
   get connections(): number {
     return this.#pairs.size
+  }
+
+  /** When the latest connection was made that reached the server from this port, before that moment. */
+  madeAt(localPort: number, before: number): number | undefined {
+    const at = this.#madeAt.get(localPort)
+    return at !== undefined && at <= before ? at : undefined
   }
 
   /** Ends every connection, and refuses new ones until `heal`. */
@@ -81,6 +89,7 @@ export class Link {
       return
     }
     const server = connect(serverPort, '127.0.0.1')
+    server.once('connect', () => this.#madeAt.set(server.localPort ?? 0, Date.now()))
     const pair = { client, server }
     this.#pairs.add(pair)
     this.#forward(client, server, pair)

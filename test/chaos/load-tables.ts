@@ -14,7 +14,7 @@ export const loadTables = `
   CREATE TABLE chaos.job_version (
     seq bigserial PRIMARY KEY, at timestamptz, transaction_at timestamptz, by text, operation text,
     job int, enabled bool, agent int, next_run timestamptz);
-  CREATE TABLE chaos.login (at timestamptz DEFAULT clock_timestamp(), pid int, host text);
+  CREATE TABLE chaos.login (at timestamptz DEFAULT clock_timestamp(), pid int, client_port int);
 
   CREATE FUNCTION chaos.keep_version() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
   DECLARE
@@ -30,7 +30,7 @@ export const loadTables = `
 
   CREATE FUNCTION chaos.keep_login() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
   BEGIN
-    INSERT INTO chaos.login (pid, host) VALUES (NEW.jagpid, NEW.jagstation);
+    INSERT INTO chaos.login (pid, client_port) VALUES (NEW.jagpid, inet_client_port());
     RETURN NULL;
   END $$;
   CREATE TRIGGER chaos_keep_login AFTER INSERT ON pgagent.pga_jobagent

@@ -1,7 +1,9 @@
 import type { Client } from 'pg'
 import type { Evidence, Left, Token } from './checker/evidence.ts'
 
-type Tables = Pick<Evidence, 'versions' | 'logins' | 'runs' | 'attempts' | 'requests'> & {
+type Tables = Pick<Evidence, 'versions' | 'runs' | 'attempts' | 'requests'> & {
+  /** Who signed on, by the port that the session came from. */
+  readonly logins: readonly { readonly at: number; readonly pid: number; readonly clientPort: number }[]
   readonly readAt: number
   readonly tokens: readonly Token[]
   readonly left: Pick<Left, 'jobs' | 'agents'>
@@ -22,7 +24,7 @@ export async function readTables(client: Client, everyMinute: ReadonlySet<number
       SELECT ${ms('at')} AS at, ${ms('transaction_at')} AS "transactionAt", by, operation, job, enabled, agent,
         ${ms('next_run')} AS "nextRun"
       FROM chaos.job_version ORDER BY seq`),
-    logins: await rows(`SELECT ${ms('at')} AS at, pid, host FROM chaos.login ORDER BY at`),
+    logins: await rows(`SELECT ${ms('at')} AS at, pid, client_port AS "clientPort" FROM chaos.login ORDER BY at`),
     runs: await rows(`
       SELECT jlgid AS id, jlgjobid AS job, jlgstatus AS status, ${ms('jlgstart')} AS "startedAt",
         ${ms('jlgstart + jlgduration')} AS "endedAt"

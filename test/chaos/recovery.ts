@@ -35,7 +35,7 @@ export function recordsByKind(evidence: Evidence): readonly KindRecord[] {
 }
 
 function claimsMet(claims: readonly Claim[], { at, agent }: FaultRecord): readonly Claim[] {
-  return claims.filter((claim) => isOpenAt(claim, at) && (agent === undefined || claim.host === agent))
+  return claims.filter((claim) => isOpenAt(claim, at) && (agent === undefined || claim.agent === agent))
 }
 
 type Measure = {
@@ -64,7 +64,7 @@ function measureOf({ runs }: Evidence, fault: FaultRecord | undefined): Measure 
     return {
       recovery: 'healed to next claim by that agent',
       timeFor: (claims, { agent, healedAt }) => {
-        const next = claims.find(({ host, at }) => host === agent && at >= healedAt)
+        const next = claims.find((claim) => claim.agent === agent && claim.at >= healedAt)
         return next && next.at - healedAt
       },
     }
@@ -90,9 +90,9 @@ export function abortCauses(evidence: Evidence): ReadonlyMap<string, number> {
   return causes
 }
 
-function causeOf({ host, at, freedAt = Number.POSITIVE_INFINITY }: Claim, { lives, faults }: Evidence): string {
+function causeOf({ agent, at, freedAt = Number.POSITIVE_INFINITY }: Claim, { lives, faults }: Evidence): string {
   const ended = lives.find(
-    (life) => life.agent === host && life.endedAt !== undefined && life.endedAt >= at && life.endedAt <= freedAt,
+    (life) => life.agent === agent && life.endedAt !== undefined && life.endedAt >= at && life.endedAt <= freedAt,
   )
   if (ended !== undefined) return ended.exit === 'SIGKILL' ? 'its agent was killed' : `its agent ended (${ended.exit})`
   const near = faults.filter(
@@ -100,7 +100,9 @@ function causeOf({ host, at, freedAt = Number.POSITIVE_INFINITY }: Claim, { live
       fault.outcome === 'healed' &&
       fault.at <= freedAt &&
       fault.healedAt >= at - 1_000 &&
-      (fault.agent === host || fault.acceptedAt !== undefined || (fault.agent === undefined && fault.victim === 'all')),
+      (fault.agent === agent ||
+        fault.acceptedAt !== undefined ||
+        (fault.agent === undefined && fault.victim === 'all')),
   )
   const kinds = [...new Set(near.map(({ kind }) => kind))].sort()
   return `its agent lived${kinds.length > 0 ? `; meanwhile: ${kinds.join(', ')}` : ''}`

@@ -5,8 +5,6 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
-const megabytes = 8
-
 /** A file system of a few megabytes in memory, which can be filled up. Linux, and root. */
 export class SmallDisk {
   readonly folder: string
@@ -16,7 +14,7 @@ export class SmallDisk {
   }
 
   /** Mounts one; undefined, with a notice, where that is not allowed. */
-  static async mount(folder: string): Promise<SmallDisk | undefined> {
+  static async mount(folder: string, megabytes: number): Promise<SmallDisk | undefined> {
     await mkdir(folder, { recursive: true })
     try {
       await run('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', folder])

@@ -35,7 +35,7 @@ export type LoadJob = {
   readonly steps: readonly LoadStep[]
 }
 
-export type LoadStep = {
+type LoadStep = {
   readonly id: number
   readonly kind: StepKind
   readonly onError: 'f' | 's' | 'i'
@@ -55,8 +55,8 @@ export type JobVersion = {
   readonly nextRun: number | null
 }
 
-/** An agent that signed on. */
-type Login = { readonly at: number; readonly pid: number; readonly host: string }
+/** An agent that signed on, by the name under which it is supervised. */
+type Login = { readonly at: number; readonly pid: number; readonly agent: string }
 
 export type RunRow = {
   readonly id: number

@@ -7,7 +7,7 @@ export const sessionFaults: readonly Fault[] = [
   {
     ...{ kind: 'service session ended (pg_terminate_backend)', seconds: [0, 0], often: 2, quick: true },
     needs: () => [],
-    strike: async ({ server }, choice) => {
+    strike: async ({ server, agents: supervised }, choice) => {
       const agents = await server.query<{ pid: number; host: string }>(
         'nemesis',
         'SELECT jagpid AS pid, jagstation AS host FROM pgagent.pga_jobagent ORDER BY jagstation, jagpid',
@@ -15,7 +15,8 @@ export const sessionFaults: readonly Fault[] = [
       const agent = picked(agents, choice)
       if (agent === undefined) return 'no agent was signed on'
       await server.query('nemesis', 'SELECT pg_terminate_backend($1)', [agent.pid])
-      return { victim: `session ${agent.pid} of ${agent.host}`, agent: agent.host }
+      const known = supervised.find(({ name }) => name === agent.host)?.name
+      return { victim: `session ${agent.pid} of ${agent.host}`, ...(known && { agent: known }) }
     },
   },
   {
