@@ -136,7 +136,7 @@ async function carryOut(
   const evidence: Evidence = {
     ...{ program, startedAt, calmFrom, ...tables, jobs: load.jobs, faults: nemesis.records },
     logins: logins.map(({ at, pid, clientPort }) => ({ at, pid, agent: linkTo(links, clientPort, at) })),
-    tokens: [...load.readTokens(), ...tokens],
+    tokens: [...load.readTokens().filter(({ at }) => at <= tables.readAt), ...tokens],
     lives: agents.flatMap(({ lives }) => lives),
     left: {
       ...left,

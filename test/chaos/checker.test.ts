@@ -48,7 +48,11 @@ describe('lost', () => {
 
   test('but not a minute at which it was running, due already, disabled or deleted', () => {
     const history = new MadeUpHistory().job(2).created(-65, -60).claimed(5, 1)
-    history.ended(70, 1, 'd', 120).row(90, { enabled: false, nextRun: null }).row(130, { operation: 'D' })
+    history
+      .serverFailed(6)
+      .ended(70, 1, 'd', 120)
+      .row(90, { enabled: false, nextRun: null })
+      .row(130, { operation: 'D' })
     history.until = 200
     expect(judged(history)).toEqual({
       found: [],
@@ -62,6 +66,16 @@ describe('lost', () => {
   })
 })
 
+describe('lost', () => {
+  test('a run that was aborted though nothing had befallen its agent', () => {
+    const history = new MadeUpHistory().created(-5).requested(0).claimed(1, 1).ended(2, 1, 'd')
+    expect(judged(history).found).toEqual([
+      'lost: run 1 of 02:00:01.000 was aborted, and nothing had befallen its agent',
+    ])
+    expect(judged(history.serverFailed(1)).found).toEqual([])
+  })
+})
+
 describe('duplicated', () => {
   test('an occurrence that was run again, its first run not aborted', () => {
     const history = new MadeUpHistory().created(-5).requested(0).claimed(1, 1).ended(2, 1, 'f', 0).claimed(3, 2)
@@ -71,7 +85,13 @@ describe('duplicated', () => {
   })
 
   test('but not one whose first run was aborted', () => {
-    const history = new MadeUpHistory().created(-5).requested(0).claimed(1, 1).ended(2, 1, 'd', 0).fine(2, 3)
+    const history = new MadeUpHistory()
+      .created(-5)
+      .requested(0)
+      .claimed(1, 1)
+      .serverFailed(1)
+      .ended(2, 1, 'd', 0)
+      .fine(2, 3)
     expect(judged(history)).toEqual({ found: [], allowed: ['run again after an abort'] })
   })
 
@@ -79,7 +99,7 @@ describe('duplicated', () => {
   const overlapping = (status: string) => {
     const history = new MadeUpHistory().created(-5).requested(0).claimed(0, 1)
     history.attempt(1, 1, [0, 2], status, `${one}\n`).began(0.1, one, { run: 1, attempt: 1 }).succeeded(5, one)
-    history.ended(2, 1, status).requested(2.5).fine(2, 3)
+    history.serverFailed(1).ended(2, 1, status).requested(2.5).fine(2, 3)
     return history
   }
 
@@ -110,7 +130,7 @@ describe('stuck', () => {
 
   test('an attempt that is still running, and its run is not', () => {
     const history = new MadeUpHistory().created(-5).requested(0).claimed(1, 1)
-    history.attempt(1, 1, [1, null], 'r', '').ended(2, 1, 'd')
+    history.attempt(1, 1, [1, null], 'r', '').serverFailed(1).ended(2, 1, 'd')
     expect(judged(history).found).toEqual(['stuck: attempt 1 of 02:00:01.000 is still running, and its run is not'])
   })
 
@@ -267,7 +287,12 @@ describe('unlogged', () => {
 
   test('but not what was deleted with its job, or cut off with its agent', () => {
     const history = new MadeUpHistory().created(-5).requested(0).claimed(0, 1)
-    history.attempt(1, 1, [0, null], 'd', '').began(0.1, one, { run: 1, attempt: 1 }).succeeded(1, one).ended(2, 1, 'd')
+    history
+      .serverFailed(0)
+      .attempt(1, 1, [0, null], 'd', '')
+      .began(0.1, one, { run: 1, attempt: 1 })
+      .succeeded(1, one)
+      .ended(2, 1, 'd')
     history.job(2).created(-5, 0).began(0.1, two).succeeded(0.5, two).row(0.2, { operation: 'D' })
     expect(judged(history)).toEqual({ found: [], allowed: ['cut off', 'deleted with its job'] })
   })

@@ -31,6 +31,7 @@ export class MadeUpHistory {
     ...{ jobs: [], agents: [], agentsExpected: 0, scripts: [], afterEnd: { claims: 0, openRuns: 0, agents: 0 } },
   }
   lives: Evidence['lives'] = []
+  faults: Evidence['faults'] = []
   /** When the tables were read. */
   until = 50
 
@@ -121,6 +122,14 @@ export class MadeUpHistory {
     return this
   }
 
+  /** From then on sessions may break for a minute or two. */
+  serverFailed(seconds: number): this {
+    const at = atSecond(seconds)
+    const who = { victim: 'all', agent: undefined, acceptedAt: undefined, breaksSessions: true }
+    this.faults = [{ kind: 'failed', at, healedAt: at + 120_000, ...who, outcome: 'healed', remark: '' }]
+    return this
+  }
+
   /** A run of job 1 in which all is well. */
   fine(run: number, from: number): this {
     this.job(1).claimed(from, run)
@@ -134,9 +143,9 @@ export class MadeUpHistory {
   }
 
   get evidence(): Evidence {
-    const { jobs, versions, runs, attempts, requests, tokens, left, lives } = this
+    const { jobs, versions, runs, attempts, requests, tokens, left, lives, faults } = this
     return {
-      ...{ jobs, versions, runs, attempts, requests, tokens, left, lives, faults: [], logins: [] },
+      ...{ jobs, versions, runs, attempts, requests, tokens, left, lives, faults, logins: [] },
       ...{ program: 'escapement', startedAt: start, calmFrom: atSecond(this.until - 30), readAt: atSecond(this.until) },
     }
   }

@@ -108,6 +108,7 @@ export class Nemesis {
         victim: '',
         agent: undefined,
         acceptedAt: undefined,
+        breaksSessions: false,
         outcome: 'passed over',
         remark: struck,
       })
@@ -115,8 +116,8 @@ export class Nemesis {
     }
     await this.#pause(ms)
     const acceptedAt = await healed(struck)
-    const { victim, agent, remark = '' } = struck
-    this.#keep({ kind, at, healedAt: Date.now(), victim, agent, acceptedAt, outcome: 'healed', remark })
+    const { victim, agent, breaksSessions = false, remark = '' } = struck
+    this.#keep({ kind, at, healedAt: Date.now(), victim, agent, acceptedAt, breaksSessions, outcome: 'healed', remark })
   }
 
   async #pause(ms: number): Promise<void> {

@@ -1,5 +1,5 @@
+import { type Claim, claimsIn, isOpenAt } from './checker/claims.ts'
 import type { Evidence, FaultRecord } from './checker/evidence.ts'
-import { type Claim, claimsIn, isOpenAt } from './claims.ts'
 
 /** What became of all faults of one kind. */
 export type KindRecord = {
@@ -75,37 +75,6 @@ function measureOf({ runs }: Evidence, fault: FaultRecord | undefined): Measure 
     const next = runs.find(({ status, startedAt }) => status === 's' && startedAt >= instant)
     return next && next.startedAt - instant
   }
-}
-
-/** Why runs are marked as aborted: what had become of the agent that ran each. */
-export function abortCauses(evidence: Evidence): ReadonlyMap<string, number> {
-  const claims = claimsIn(evidence)
-  const causes = new Map<string, number>()
-  for (const run of evidence.runs) {
-    if (run.status !== 'd') continue
-    const claim = claims.findLast(({ job, transactionAt }) => job === run.job && transactionAt <= run.startedAt)
-    const cause = claim === undefined ? 'unknown' : causeOf(claim, evidence)
-    causes.set(cause, (causes.get(cause) ?? 0) + 1)
-  }
-  return causes
-}
-
-function causeOf({ agent, at, freedAt = Number.POSITIVE_INFINITY }: Claim, { lives, faults }: Evidence): string {
-  const ended = lives.find(
-    (life) => life.agent === agent && life.endedAt !== undefined && life.endedAt >= at && life.endedAt <= freedAt,
-  )
-  if (ended !== undefined) return ended.exit === 'SIGKILL' ? 'its agent was killed' : `its agent ended (${ended.exit})`
-  const near = faults.filter(
-    (fault) =>
-      fault.outcome === 'healed' &&
-      fault.at <= freedAt &&
-      fault.healedAt >= at - 1_000 &&
-      (fault.agent === agent ||
-        fault.acceptedAt !== undefined ||
-        (fault.agent === undefined && fault.victim === 'all')),
-  )
-  const kinds = [...new Set(near.map(({ kind }) => kind))].sort()
-  return `its agent lived${kinds.length > 0 ? `; meanwhile: ${kinds.join(', ')}` : ''}`
 }
 
 export function quantile(values: readonly number[], share: number): number | undefined {

@@ -1,8 +1,9 @@
 import { release } from 'node:os'
+import { abortCauses } from './checker/check-aborts.ts'
+import { claimsIn } from './checker/claims.ts'
 import type { Evidence } from './checker/evidence.ts'
 import { allowances, type Finding, type Verdict } from './checker/finding.ts'
-import { claimsIn } from './claims.ts'
-import { abortCauses, quantile, recordsByKind } from './recovery.ts'
+import { quantile, recordsByKind } from './recovery.ts'
 
 export type ReportHead = {
   readonly command: string
@@ -104,8 +105,9 @@ function runLines(evidence: Evidence): readonly string[] {
     const count = evidence.runs.filter(({ status }) => status === letter).length
     if (count > 0 || letter !== 'i') lines.push(`| ${name} | ${count} |`)
   }
-  for (const [cause, count] of [...abortCauses(evidence)].sort(([, one], [, other]) => other - one)) {
-    lines.push(`| aborted: ${cause} | ${count} |`)
+  const causes = abortCauses(evidence).map(({ cause }) => cause ?? 'nothing had befallen its agent')
+  for (const cause of [...new Set(causes)].sort()) {
+    lines.push(`| aborted: ${cause} | ${causes.filter((other) => other === cause).length} |`)
   }
   const late = claimsIn(evidence).flatMap(({ due, at }) => (due === null ? [] : Math.max(0, at - due)))
   const marks = [0.5, 0.95, 0.99, 1].map(

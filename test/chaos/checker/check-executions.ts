@@ -86,11 +86,15 @@ function checkLogged(
     if (execution.outcome !== undefined) verdict.allow({ kind: 'cut off', ...about })
     return
   }
+  if (run.status === 'r' && (endedAt ?? 0) > evidence.readAt - loggingMsMax) return
   const wrong = wrongInLog(evidence, job, execution, attemptsByRun.get(run.id) ?? [])
   if (wrong === undefined) return
   if (lostItsConnection(execution)) verdict.allow({ kind: 'answer lost', ...about })
   else verdict.find({ kind: 'unlogged', text: `a step of run ${run.id} ${wrong} (${value})`, ...about })
 }
+
+/** How long the end of a step may wait in the calm until it is logged. */
+const loggingMsMax = 5_000
 
 /** What the attempt's row should say and does not; undefined when all is well. */
 function wrongInLog(

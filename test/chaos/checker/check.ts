@@ -1,3 +1,4 @@
+import { checkAborts } from './check-aborts.ts'
 import { checkCalm } from './check-calm.ts'
 import { checkExecutions } from './check-executions.ts'
 import { checkOccurrences } from './check-occurrences.ts'
@@ -13,6 +14,7 @@ export function check(evidence: Evidence): Verdict {
   const verdict = new Verdict()
   checkOccurrences(evidence, verdict)
   checkExecutions(evidence, verdict)
+  checkAborts(evidence, verdict)
   checkCalm(evidence, verdict)
   return verdict
 }

@@ -105,6 +105,8 @@ export type FaultRecord = {
   readonly agent: string | undefined
   /** When the server accepted connections again, where it had not. */
   readonly acceptedAt: number | undefined
+  /** Whether agents may have lost their sessions, or could not get them back: the agent, or all. */
+  readonly breaksSessions: boolean
   readonly outcome: 'healed' | 'passed over'
   /** What was done, or why nothing was. */
   readonly remark: string

@@ -15,7 +15,7 @@ function signalled(kind: string, signal: NodeJS.Signals, often: number): Fault {
     strike: async (site, choice) => {
       const agent = picked(site.agents, choice)
       if (agent === undefined || !agent.signal(signal)) return 'the agent was not up'
-      return { victim: agent.name, agent: agent.name }
+      return { victim: agent.name, agent: agent.name, breaksSessions: true }
     },
   }
 }
@@ -28,7 +28,7 @@ function frozen(kind: string, seconds: readonly [number, number], quick: boolean
       const agent = picked(site.agents, choice)
       if (agent === undefined || !agent.signal('SIGSTOP')) return 'the agent was not up'
       return {
-        ...{ victim: agent.name, agent: agent.name },
+        ...{ victim: agent.name, agent: agent.name, breaksSessions: true },
         heal: async () => {
           agent.signal('SIGCONT')
           return undefined

@@ -42,6 +42,8 @@ export type Struck = {
   /** The agent that it met, where it met one alone. */
   readonly agent?: string
   readonly remark?: string
+  /** Whether agents may lose their sessions, or cannot get them back: that agent, or all. */
+  readonly breaksSessions?: boolean
   /** Answers when the server accepted connections again, where it had not. */
   readonly heal?: () => Promise<number | undefined>
 }

@@ -27,7 +27,7 @@ function onLink(
       harm(link)
       return {
         victim: link.name,
-        ...(site.agents.some(({ name }) => name === link.name) ? { agent: link.name } : {}),
+        ...(site.agents.some(({ name }) => name === link.name) ? { agent: link.name, breaksSessions: true } : {}),
         remark: `${connections} connections`,
         heal: async () => {
           link.heal()

@@ -10,7 +10,7 @@ export const serverFaults: readonly Fault[] = [
     strike: async ({ server }, { pick }): Promise<Struck> => {
       const mode = pick < 0.5 ? 'fast' : 'immediate'
       await server.takeDown(mode)
-      return { victim: 'all', remark: `taken down ${mode}`, heal: () => server.bringUp() }
+      return { victim: 'all', breaksSessions: true, remark: `taken down ${mode}`, heal: () => server.bringUp() }
     },
   },
 ]
@@ -21,7 +21,7 @@ function restarted(kind: string, mode: 'fast' | 'immediate'): Fault {
     needs: () => ['server'],
     strike: async ({ server }) => {
       await server.takeDown(mode)
-      return { victim: 'all', heal: () => server.bringUp() }
+      return { victim: 'all', breaksSessions: true, heal: () => server.bringUp() }
     },
   }
 }

@@ -16,7 +16,7 @@ export const sessionFaults: readonly Fault[] = [
       if (agent === undefined) return 'no agent was signed on'
       await server.query('nemesis', 'SELECT pg_terminate_backend($1)', [agent.pid])
       const known = supervised.find(({ name }) => name === agent.host)?.name
-      return { victim: `session ${agent.pid} of ${agent.host}`, ...(known && { agent: known }) }
+      return { victim: `session ${agent.pid} of ${agent.host}`, breaksSessions: true, ...(known && { agent: known }) }
     },
   },
   {
@@ -40,6 +40,7 @@ export const sessionFaults: readonly Fault[] = [
       await noticed
       return {
         victim: `process ${victim.pid}: the server ends all sessions and recovers`,
+        breaksSessions: true,
         heal: () => server.accepts(),
       }
     },
@@ -58,7 +59,7 @@ export const sessionFaults: readonly Fault[] = [
         refused = tries.length - opened.length
       }
       return {
-        ...{ victim: 'all', remark: `${clients.length} more connections opened` },
+        ...{ victim: 'all', breaksSessions: true, remark: `${clients.length} more connections opened` },
         heal: async () => {
           await Promise.all(clients.map((client) => client.end().catch(() => {})))
           return undefined

@@ -3,7 +3,7 @@ import { type Choice, type Fault, picked, type Site, type Struck } from './fault
 
 /** What people and other programs do to the tables meanwhile: locks held, and jobs changed while they run. */
 export const tableFaults: readonly Fault[] = [
-  held('lock held on all of pga_job', [2, 8], () => 'LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE'),
+  held('lock held on all of pga_job', [2, 8], () => 'LOCK TABLE pgagent.pga_job IN ACCESS EXCLUSIVE MODE', true),
   held("lock held on a job's row", [4, 12], ({ job }) => `SELECT FROM pgagent.pga_job WHERE jobid = ${job} FOR UPDATE`),
   held(
     "lock held on a run's row",
@@ -51,7 +51,12 @@ async function inSession(site: Site, act: (client: Client) => Promise<Struck | s
   }
 }
 
-function held(kind: string, seconds: readonly [number, number], lock: (running: Running) => string): Fault {
+function held(
+  kind: string,
+  seconds: readonly [number, number],
+  lock: (running: Running) => string,
+  wholeTable = false,
+): Fault {
   return {
     ...{ kind, seconds, often: 1, quick: true },
     needs: () => [],
@@ -65,7 +70,8 @@ function held(kind: string, seconds: readonly [number, number], lock: (running: 
         await client.query("BEGIN; SET lock_timeout = '10s'")
         await client.query(lock(running))
         return {
-          victim: `run ${running.run} of job ${running.job}, or all`,
+          victim: wholeTable ? 'all' : `run ${running.run} of job ${running.job}`,
+          breaksSessions: wholeTable,
           heal: async () => {
             await client.query('ROLLBACK').catch(() => {})
             await client.end().catch(() => {})

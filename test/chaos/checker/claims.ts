@@ -1,5 +1,5 @@
-import type { Evidence, JobVersion } from './checker/evidence.ts'
-import { groupBy } from './checker/group-by.ts'
+import type { Evidence, JobVersion } from './evidence.ts'
+import { groupBy } from './group-by.ts'
 
 /** A job's time with one agent, from its claim until it was free again. */
 export type Claim = {
