@@ -51,6 +51,8 @@ export class AgentSupervisor {
     const output = openSync(join(this.#folder, `${this.name}.out`), 'a')
     const child = spawn(command, args, {
       cwd: root,
+      // A Ctrl-C at the terminal is for the chaos run, which ends its agents itself.
+      detached: true,
       env: { ...process.env, [lifeVariable]: mark },
       stdio: ['ignore', output, output],
     })

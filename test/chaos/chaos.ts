@@ -116,7 +116,10 @@ async function carryOut(
   undo.push(() => load.stop())
 
   const nemesis = new Nemesis({ server, agents, links, load, tempDisk, logDisk }, tell)
-  signal?.addEventListener('abort', () => nemesis.stop())
+  signal?.addEventListener('abort', () => {
+    tell('stopped before its end: without calm, what is said to be stuck or orphaned may only be slow')
+    nemesis.stop()
+  })
   const plan = planFaults(seed, { forMs: options.forMs, everyMs: options.faultEveryMs, quickOnly: options.quickOnly })
   await nemesis.carryOut(plan)
   await pauseUntil(startedAt + options.forMs, signal)
