@@ -26,7 +26,9 @@ export type Execution = {
 export function executionsOf({ tokens, runs, attempts }: Evidence): readonly Execution[] {
   const runsById = new Map(runs.map((run) => [run.id, run]))
   const attemptsByToken = new Map(
-    attempts.flatMap((attempt) => tokensIn(attempt.output).map((value) => [value, attempt] as const)),
+    attempts.flatMap((attempt) =>
+      tokensIn(attempt.output).map((value) => [`${attempt.step} ${value}`, attempt] as const),
+    ),
   )
   const attemptsById = new Map(attempts.map((attempt) => [attempt.id, attempt]))
   const attemptsByStep = groupBy(attempts, ({ step }) => step)
@@ -37,7 +39,8 @@ export function executionsOf({ tokens, runs, attempts }: Evidence): readonly Exe
     const [end] = all.filter(({ what }) => what !== 'began')
     const known = began ?? end
     if (known === undefined) continue
-    const inOutput = attemptsByToken.get(value)
+    // What a step of pgAgent's says may also turn up in the output of scripts that run at the same time.
+    const inOutput = attemptsByToken.get(`${known.step} ${value}`)
     const attempt =
       inOutput ?? attemptsById.get(known.attemptRow ?? 0) ?? attemptFor(known, attemptsByStep.get(known.step) ?? [])
     executions.push({
