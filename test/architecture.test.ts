@@ -122,6 +122,14 @@ describe('imports point inwards', () => {
     expect(both.map(({ path }) => path)).toEqual(['src/wiring.ts'])
   })
 
+  test('the checker of the chaos suite knows nothing of what it judges', () => {
+    const imported = filesUnder('test/chaos/checker', '.ts').flatMap((path) =>
+      [...read(path).matchAll(/(?:[ }]from |\bimport\(|^import )'([^']+)'/gm)].map(([, from = '']) => from),
+    )
+    expect(imported.length).toBeGreaterThan(5)
+    expect(imported.filter((from) => !/^\.\/[\w-]+\.ts$/.test(from))).toEqual([])
+  })
+
   test.each(withoutNode)('%s looks at no clock, and touches nothing outside', (unit) => {
     const touching = files.filter((file) => file.unit === unit && worldly.test(withoutComments(read(file.path))))
     expect(touching.map(({ path }) => path)).toEqual([])
