@@ -18,8 +18,8 @@ export type Freed = {
 }
 
 /**
- * Ends, as aborted, the runs of agents that are gone, frees their jobs and signs those agents off, as an agent does at
- * its start; and ends the runs and attempts that were found open though nobody claims them, which no agent would.
+ * Ends, as aborted, the runs of agents that are gone, frees their jobs and signs those agents off, as an agent does,
+ * but without waiting for any to come back; and ends the runs and attempts that were found open though nobody claims them, which no agent would.
  *
  * Throws `CliError` where the database cannot be written to.
  */
@@ -37,7 +37,7 @@ export async function freeOrphans(client: Client, conninfo: ConninfoKeywords, re
 function rescueAll(conninfo: ConninfoKeywords): Promise<{ rescues: readonly Rescue[]; troubles: readonly string[] }> {
   const troubles: string[] = []
   return Effect.gen(function* () {
-    const store = yield* postgresStore({ conninfo, host: hostname() })
+    const store = yield* postgresStore({ conninfo, host: hostname(), mayReturn: false })
     yield* store.connect
     yield* Effect.forkChild(
       Stream.runForEach(store.commands, (command) =>

@@ -19,10 +19,13 @@ export type PostgresStoreOptions = {
   readonly host: string
   /** How long the history keeps what happened, where the schema has one. */
   readonly historyDays?: number
+  /** Whether agents that are away may come back, and are given time for it; true unless said otherwise. */
+  readonly mayReturn?: boolean
 }
 
 /** The store in a real database, in pgAgent's own tables. Its sessions are closed with the scope. */
-export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host, historyDays = 90 }: PostgresStoreOptions) {
+export const postgresStore = Effect.fnUntraced(function* (options: PostgresStoreOptions) {
+  const { conninfo, host, historyDays = 90, mayReturn = true } = options
   const gate = new SessionGate()
   const session = yield* makeServiceSession({ conninfo, host, gate })
   const { query, orLoseSession, trouble, pid } = session
@@ -108,7 +111,7 @@ export const postgresStore = Effect.fnUntraced(function* ({ conninfo, host, hist
     const orphans = yield* query<OrphanRow>(sql.findOrphans, [pid(), [...earlierKeys]])
     yield* noteAbsent(orphans)
     const nowMs = yield* monotonicMs
-    const isGivenUp = ({ key }: OrphanRow) => earlierKeys.has(key) || absent.isGivenUp(key, nowMs)
+    const isGivenUp = ({ key }: OrphanRow) => !mayReturn || earlierKeys.has(key) || absent.isGivenUp(key, nowMs)
     return yield* rescueAgents(
       orphans.filter((orphan) => isGivenUp(orphan) && (orphan.run === null || !unadopted.includes(orphan.run))),
     )
