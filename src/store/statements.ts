@@ -1,5 +1,6 @@
 import { definition, epochMs } from './definition.ts'
 import { hasSession } from './has-session.ts'
+import { agentSequences, agentTableRights } from './rights.ts'
 
 /**
  * The SQL of the store. Every statement stands alone, in a transaction of its own.
@@ -237,16 +238,11 @@ export const schemaFacts = `
 export const schemaRights = `
   SELECT pgagent.pgagent_schema_version() AS version, ARRAY(
     SELECT string_agg(verb, ', ' ORDER BY array_position(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], verb)) || ' ON pgagent.' || relation
-    FROM (VALUES
-      ('pga_job', 'SELECT'), ('pga_job', 'UPDATE'),
-      ('pga_jobstep', 'SELECT'), ('pga_schedule', 'SELECT'), ('pga_exception', 'SELECT'),
-      ('pga_jobagent', 'SELECT'), ('pga_jobagent', 'INSERT'), ('pga_jobagent', 'DELETE'),
-      ('pga_joblog', 'SELECT'), ('pga_joblog', 'INSERT'), ('pga_joblog', 'UPDATE'),
-      ('pga_jobsteplog', 'SELECT'), ('pga_jobsteplog', 'INSERT'), ('pga_jobsteplog', 'UPDATE')
+    FROM (VALUES ${agentTableRights.flatMap(({ table, verbs }) => verbs.map((verb) => `('${table}', '${verb}')`)).join(', ')}
     ) AS needed (relation, verb)
     WHERE NOT has_table_privilege('pgagent.' || relation, verb)
     GROUP BY relation
     UNION ALL
     SELECT 'USAGE ON SEQUENCE pgagent.' || name
-    FROM unnest(ARRAY['pga_joblog_jlgid_seq', 'pga_jobsteplog_jslid_seq']) AS name
+    FROM unnest(ARRAY['${agentSequences.join("', '")}']) AS name
     WHERE NOT has_sequence_privilege('pgagent.' || name, 'USAGE')) AS missing`
