@@ -78,7 +78,7 @@ const makeServices = Effect.fnUntraced(function* (config: AgentConfig) {
   const executors = {
     sql: yield* makeSqlExecutor({ agentConninfo: conninfo, sessionsMax: runsMax, graceMs }),
     shell: makeShellExecutor({ graceMs }),
-    http: makeHttpExecutor({ version }),
+    http: makeHttpExecutor({ version, allow: config.httpAllow }),
   }
   const enabled = Object.fromEntries(config.executors.map((kind) => [kind, executors[kind]]))
   return Context.make(Store, store).pipe(Context.add(Executors, enabled))
