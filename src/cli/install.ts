@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { Client } from 'pg'
+import { oneLine } from '../domain/one-line.ts'
 import { install, planInstall, planUninstall, uninstall } from '../schema/install.ts'
 import { UsageError } from './cli-error.ts'
 import { inSession } from './connect.ts'
@@ -52,8 +53,8 @@ function printRoles({ json, repair, uninstall: back, agentRole, editorRole, read
 async function doInstall(client: Client, flags: InstallFlags): Promise<void> {
   const { json, print, repair = false, remove = false, uninstall: back } = flags
   const { summary, sql } = await (back ? planUninstall(client, { remove }) : planInstall(client, { repair }))
-  if (print && !json) return printLine([...summary.map((line) => `-- ${line}`), sql].join('\n').trimEnd())
-  if (!json) for (const line of summary) printLine(line)
+  if (print && !json) return printLine([...summary.map((line) => `-- ${oneLine(line)}`), sql].join('\n').trimEnd())
+  if (!json) for (const line of summary) printLine(oneLine(line))
   const changes = sql !== '' && !print
   if (changes) await (back ? uninstall(client, { remove }) : install(client, { repair }))
   if (json) printJson({ summary, sql, changed: changes })

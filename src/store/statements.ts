@@ -246,3 +246,20 @@ export const schemaRights = `
     SELECT 'USAGE ON SEQUENCE pgagent.' || name
     FROM unnest(ARRAY['${agentSequences.join("', '")}']) AS name
     WHERE NOT has_sequence_privilege('pgagent.' || name, 'USAGE')) AS missing`
+
+/** $1 the process number of a session that asked for an abort: whose it is, and whether that role may change jobs. */
+export const abortAsker = `
+  SELECT usename AS role, has_column_privilege(usesysid, 'pgagent.pga_job', 'jobnextrun', 'UPDATE') AS may
+  FROM pg_stat_activity WHERE pid = $1::int AND usesysid IS NOT NULL`
+
+/**
+ * Whether the site has triggers of its own on the tables, which may rely on the search path; and a schema in that path,
+ * once it is reset, in which everybody may create.
+ */
+export const siteTriggers = `
+  SELECT EXISTS (
+    SELECT FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid JOIN pg_proc ON pg_proc.oid = tgfoid
+    WHERE relnamespace = to_regnamespace('pgagent') AND NOT tgisinternal AND pronamespace <> relnamespace) AS present`
+export const openSchemas = `
+  SELECT nspname AS name FROM pg_namespace, aclexplode(nspacl)
+  WHERE nspname = ANY (current_schemas(false)) AND grantee = 0 AND privilege_type = 'CREATE'`
