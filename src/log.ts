@@ -36,7 +36,7 @@ export function logWriter(options: {
   readonly file: string | undefined
 }): (line: LogLine) => void {
   const { level, format, file } = options
-  if (file !== undefined) appendFileSync(file, '')
+  if (file !== undefined) appendFileSync(file, '', { mode: logMode })
   let writable = true
   return (line) => {
     if (line.level > level) return
@@ -46,7 +46,7 @@ export function logWriter(options: {
       return
     }
     try {
-      appendFileSync(file, text)
+      appendFileSync(file, text, { mode: logMode })
       writable = true
     } catch (error) {
       if (writable)
@@ -56,6 +56,9 @@ export function logWriter(options: {
     }
   }
 }
+
+/** Of a file that is made: lines may quote what steps said, which is not for everybody. */
+const logMode = 0o640
 
 /** Turns transitions into log lines, in one place. */
 export function logTransitions(write: (line: LogLine) => void): (transition: Transition) => void {
