@@ -55,7 +55,7 @@ export function addressBytes(text: string): readonly number[] | undefined {
   const v4 = v4Bytes(text)
   if (v4 !== undefined) return [...mapped, ...v4]
   const [address = '', zone, ...more] = text.split('%')
-  if (!address.includes(':') || zone === '' || more.length > 0) return undefined
+  if (!address.includes(':') || more.length > 0 || (zone !== undefined && !/^[\da-z.:-]+$/i.test(zone))) return undefined
   const halves = address.split('::')
   if (halves.length > 2) return undefined
   const [head, tail] = halves.map((half, index) => groupsBytes(half, index === halves.length - 1))

@@ -77,6 +77,7 @@ describe('names, code, output and settings that mean ill', () => {
     async (format) => {
       const agent = new AgentProcess(['-l', '2', '--log-format', format, database.conninfo], { TMPDIR: folder })
       await agent.serving()
+      await client.query('TRUNCATE pgagent.pga_joblog CASCADE')
       for (const job of jobs) await runNow(client, job)
       const ends: string[] = []
       for (const job of jobs) ends.push(await ended(client, job, 60_000))
@@ -119,7 +120,7 @@ describe('names, code, output and settings that mean ill', () => {
         ['abort', `fails ${hostile}`],
         ['abort', `fails ${hostile}x`],
       ],
-    ])('%s %s', async (command, ...words) => {
+    ])('%s %s', { timeout: 180_000 }, async (command, ...words) => {
       for (const json of [[], ['--json']]) {
         const { stdout, stderr } = await escapement([command, ...json, ...words, '--db', database.conninfo])
         expect(stdout + stderr).not.toMatch(harmful)

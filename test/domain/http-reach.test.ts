@@ -65,9 +65,17 @@ test.each([
   expect(parseHttpAllowance(word)).toBeUndefined()
 })
 
-test.each([':::', '1:2:3:4:5:6:7', '1:2:3:4:5:6:7:8:9', '::1::', '1.2.3.4::', '::12345', '01.2.3.4', '::1%', 'g::'])(
-  '%j is no address',
-  (text) => {
-    expect(addressBytes(text)).toBeUndefined()
-  },
-)
+test.each([
+  ':::',
+  '1:2:3:4:5:6:7',
+  '1:2:3:4:5:6:7:8:9',
+  '::1::',
+  '1.2.3.4::',
+  '::12345',
+  '01.2.3.4',
+  '::1%',
+  '::%z\0',
+  'g::',
+])('%j is no address', (text) => {
+  expect(addressBytes(text)).toBeUndefined()
+})
