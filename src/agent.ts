@@ -5,6 +5,7 @@ import { systemClock } from './clock.ts'
 import { type AgentConfig, agentCommand } from './config.ts'
 import { Executors } from './executors/executors.ts'
 import { makeHttpExecutor } from './executors/http.ts'
+import { removeAbandonedScripts } from './executors/script-folder.ts'
 import { makeShellExecutor } from './executors/shell.ts'
 import { makeSqlExecutor } from './executors/sql.ts'
 import { startWatch } from './inspect/watch.ts'
@@ -31,6 +32,7 @@ export async function runAgent(config: AgentConfig, observe?: (transition: Trans
     return undefined
   })
   if (watch === undefined) return 1
+  if (config.executors.includes('shell')) await tidyUp(write)
   const scope = Effect.runSync(Scope.make())
   const services = await Effect.runPromise(Scope.provide(makeServices(config), scope))
   const log = logTransitions(write)
@@ -67,6 +69,14 @@ export async function runAgent(config: AgentConfig, observe?: (transition: Trans
   return exitCode
 }
 
+/** An agent that was killed outright has left the files of its scripts. */
+async function tidyUp(write: (line: LogLine) => void): Promise<void> {
+  const { removed, left } = await removeAbandonedScripts()
+  const whose = removed === 1 ? 'the folder of a script' : `the folders of ${removed} scripts`
+  if (removed > 0) write({ level: 1, severity: 'INFO', text: `removed ${whose}, left by an agent that is gone` })
+  for (const what of left) write({ level: 0, severity: 'WARNING', text: `what a script left is not removed: ${what}` })
+}
+
 const stopSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 
 /** How long a script or a statement has to end when it is asked to, before it is ended. */
@@ -78,7 +88,7 @@ const makeServices = Effect.fnUntraced(function* (config: AgentConfig) {
   const executors = {
     sql: yield* makeSqlExecutor({ agentConninfo: conninfo, sessionsMax: runsMax, graceMs }),
     shell: makeShellExecutor({ graceMs }),
-    http: makeHttpExecutor({ version }),
+    http: makeHttpExecutor({ version, allow: config.httpAllow }),
   }
   const enabled = Object.fromEntries(config.executors.map((kind) => [kind, executors[kind]]))
   return Context.make(Store, store).pipe(Context.add(Executors, enabled))

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { Command, type CommanderError, InvalidArgumentError, Option } from 'commander'
+import { type HttpAllowance, parseHttpAllowance } from './domain/http-reach.ts'
 import type { StepKind } from './domain/job.ts'
 import { parseDuration } from './domain/settings.ts'
 import type { LogFormat, LogLevel } from './log.ts'
@@ -16,6 +17,8 @@ export type AgentConfig = {
   readonly runsMax: number
   readonly outputBytesMax: number
   readonly executors: readonly StepKind[]
+  /** The inner places that HTTP steps may reach. */
+  readonly httpAllow: readonly HttpAllowance[]
   readonly logFile: string | undefined
   readonly logLevel: LogLevel
   readonly logFormat: LogFormat
@@ -75,6 +78,14 @@ export function agentCommand(name: string, run: (config: AgentConfig) => Promise
         .argParser(executorKinds),
     )
     .addOption(
+      option(
+        '--http-allow <places>',
+        'hosts and nets of this machine, its links or its cloud that HTTP steps may reach',
+      )
+        .default([], 'none')
+        .argParser(httpAllowances),
+    )
+    .addOption(
       option('--drain-timeout <duration>', 'how long runs may go on after SIGTERM, as 90s or 5m')
         .default(60_000, '60s')
         .argParser(duration),
@@ -112,6 +123,7 @@ type AgentFlags = {
   readonly host: string
   readonly maxRuns: number
   readonly executors: readonly StepKind[]
+  readonly httpAllow: readonly HttpAllowance[]
   readonly drainTimeout: number
   readonly outputLimit: number
   readonly inspect?: number | true
@@ -141,6 +153,7 @@ function configOf(words: readonly string[], flags: AgentFlags, command: Command)
     runsMax: flags.maxRuns,
     outputBytesMax: flags.outputLimit,
     executors: flags.executors,
+    httpAllow: flags.httpAllow,
     logFile: flags.logFile,
     logLevel: flags.logLevel,
     logFormat: flags.logFormat,
@@ -212,6 +225,18 @@ function duration(text: string): number {
   const ms = /^\d+$/.test(text) ? Number(text) * 1_000 : parseDuration(text)
   if (ms === undefined) throw new InvalidArgumentError('It must be a duration such as 90s or 5m.')
   return ms
+}
+
+function httpAllowances(text: string): readonly HttpAllowance[] {
+  return text.split(',').map((word) => {
+    const allowance = parseHttpAllowance(word.trim())
+    if (allowance === undefined) {
+      throw new InvalidArgumentError(
+        `"${word.trim()}" is no host or net, such as localhost:8080, 127.0.0.1, [::1]:8080 or 127.0.0.0/8.`,
+      )
+    }
+    return allowance
+  })
 }
 
 /** The value of an `--executors`. */

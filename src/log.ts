@@ -2,6 +2,7 @@ import { appendFileSync } from 'node:fs'
 import type { AnyActorRef } from 'xstate'
 import { isMissed, latenessText, missedReason } from './domain/catch-up.ts'
 import type { Claim, Job, Rescue, Run } from './domain/job.ts'
+import { harmlessJson, oneLine } from './domain/one-line.ts'
 import { tellingLine } from './domain/output.ts'
 import { formatDuration } from './domain/settings.ts'
 import type { AgentEvent } from './machines/agent.machine.ts'
@@ -35,7 +36,7 @@ export function logWriter(options: {
   readonly file: string | undefined
 }): (line: LogLine) => void {
   const { level, format, file } = options
-  if (file !== undefined) appendFileSync(file, '')
+  if (file !== undefined) appendFileSync(file, '', { mode: logMode })
   let writable = true
   return (line) => {
     if (line.level > level) return
@@ -45,7 +46,7 @@ export function logWriter(options: {
       return
     }
     try {
-      appendFileSync(file, text)
+      appendFileSync(file, text, { mode: logMode })
       writable = true
     } catch (error) {
       if (writable)
@@ -55,6 +56,9 @@ export function logWriter(options: {
     }
   }
 }
+
+/** Of a file that is made: lines may quote what steps said, which is not for everybody. */
+const logMode = 0o640
 
 /** Turns transitions into log lines, in one place. */
 export function logTransitions(write: (line: LogLine) => void): (transition: Transition) => void {
@@ -265,13 +269,13 @@ function moment(instant: number): string {
   return Number.isFinite(instant) ? new Date(instant).toISOString() : String(instant)
 }
 
-/** As pgAgent writes it: local time, day not padded. */
+/** As pgAgent writes it: local time, day not padded. Whatever a job is called or says, it is one line. */
 function textLine({ severity, text }: LogLine): string {
   const now = new Date()
   const [weekday, month] = now.toString().split(' ')
-  return `${weekday} ${month} ${now.getDate()} ${now.toTimeString().slice(0, 8)} ${now.getFullYear()} ${severity}: ${text}`
+  return `${weekday} ${month} ${now.getDate()} ${now.toTimeString().slice(0, 8)} ${now.getFullYear()} ${severity}: ${oneLine(text)}`
 }
 
 function jsonLine({ severity, text, about }: LogLine): string {
-  return JSON.stringify({ time: new Date().toISOString(), severity, message: text, ...about })
+  return harmlessJson({ time: new Date().toISOString(), severity, message: text, ...about })
 }

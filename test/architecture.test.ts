@@ -194,6 +194,12 @@ describe('the documents are true', () => {
     }
   })
 
+  test('each test that the threat model names is there', () => {
+    const paths = [...read('docs/security.md').matchAll(/`(test\/[\w./-]+)`/g)].map(([, path = '']) => path)
+    expect(paths.length).toBeGreaterThan(15)
+    expect(paths.filter((path) => !existsSync(join(root, path)))).toEqual([])
+  })
+
   test('the README tells every option of the agent, with its environment variable', () => {
     const readme = read('README.md')
     for (const { short, long, envVar } of agentCommand('agent', async () => 0).options) {

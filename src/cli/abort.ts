@@ -36,6 +36,7 @@ async function abort(client: Client, wanted: string, timeoutMs: number): Promise
     )
   }
   if (runId === null) throw new CliError(`job "${job.name}" is not running`)
+  await refuseWithoutRight(client)
   const agent = await agentOf(client, job)
   await client.query("SELECT pg_notify('escapement', $1)", [`abort ${job.id}`])
   const ended = await waitFor(async () => {
@@ -50,6 +51,16 @@ async function abort(client: Client, wanted: string, timeoutMs: number): Promise
   }
   if (ended.run === undefined) throw new CliError(`run ${runId} was deleted from the log`)
   return ended.run
+}
+
+/** An agent would not obey. */
+async function refuseWithoutRight(client: Client): Promise<void> {
+  const { rows } = await client.query<{ role: string; may: boolean }>(
+    `SELECT session_user AS role, has_column_privilege(session_user, 'pgagent.pga_job', 'jobnextrun', 'UPDATE') AS may`,
+  )
+  if (rows[0]?.may === false) {
+    throw new CliError(`role "${rows[0].role}" may not abort: that takes the right to UPDATE pgagent.pga_job`)
+  }
 }
 
 /** Who claims the job. The name of its session tells whether it is one of ours, unless the operator chose the name. */

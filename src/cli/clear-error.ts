@@ -1,8 +1,13 @@
 import { DatabaseError } from 'pg'
+import { oneLine } from '../domain/one-line.ts'
 import { inOneLine } from '../postgres/connect-error.ts'
 
 /** One line on what went wrong, for whoever typed the command. It holds no password and no stack trace. */
 export function clearError(error: unknown): string {
+  return oneLine(wordsOf(error))
+}
+
+function wordsOf(error: unknown): string {
   if (!(error instanceof DatabaseError)) return withoutPasswords(inOneLine(error))
   switch (error.code) {
     case '3F000':

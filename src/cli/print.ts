@@ -1,9 +1,10 @@
 import { styleText } from 'node:util'
 import Table from 'cli-table3'
+import { controls, harmlessJson } from '../domain/one-line.ts'
 
 /** Writes a line for the person, not for the program that reads the output. */
 export function warn(line: string): void {
-  process.stderr.write(`${line}\n`)
+  process.stderr.write(`${tame(line)}\n`)
 }
 
 export function printLine(line: string): void {
@@ -11,7 +12,7 @@ export function printLine(line: string): void {
 }
 
 export function printJson(value: unknown): void {
-  printLine(JSON.stringify(value, undefined, 2))
+  printLine(harmlessJson(value, 2))
 }
 
 /** Prints a table: with lines on a terminal, elsewhere aligned text. */
@@ -43,7 +44,9 @@ export function inCell(text: string, charactersMax = 40): string {
 
 /** Text without the characters that move a terminal's cursor, or change its colours; line breaks and tabs stay. */
 export function tame(text: string): string {
-  return text.replace(/\r\n/g, '\n').replace(controls, '\u{fffd}')
+  return text
+    .replace(/\r\n/g, '\n')
+    .replace(controls, (character) => (character === '\n' || character === '\t' ? character : '\u{fffd}'))
 }
 
 type Style = Parameters<typeof styleText>[0]
@@ -52,8 +55,6 @@ type Style = Parameters<typeof styleText>[0]
 export function styled(style: Style, text: string): string {
   return process.stdout.isTTY === true && !process.env['NO_COLOR'] ? styleText(style, text) : text
 }
-
-const controls = /[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu
 
 const noLines = {
   ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '' },

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { runAgent } from '../agent.ts'
+import { parseHttpAllowance } from '../domain/http-reach.ts'
 import type { EmbeddedServer } from '../embedded/server.ts'
 import { startWatch } from '../inspect/watch.ts'
 import { parseConninfo } from '../postgres/conninfo.ts'
@@ -41,6 +42,8 @@ export async function startQuickAgent(
       runsMax: 50,
       outputBytesMax: 1_048_576,
       executors: ['sql', 'shell', 'http'],
+      // Where the endpoint of the sample job is.
+      httpAllow: ['127.0.0.1'].flatMap((place) => parseHttpAllowance(place) ?? []),
       logFile,
       logLevel: 1,
       logFormat: 'text',

@@ -4,7 +4,7 @@ import { agentOf } from './abort.ts'
 import { CliError, UsageError } from './cli-error.ts'
 import { inSession } from './connect.ts'
 import { findJob, type JobRecord, listed, listHosts } from './job-list.ts'
-import { printJson, printLine, warn } from './print.ts'
+import { inCell, printJson, printLine, warn } from './print.ts'
 import { findRuns, newestRun, type RunRecord } from './run-history.ts'
 import { printRun } from './runs.ts'
 import { divideArguments, type TargetFlags, targetCommand } from './target.ts'
@@ -28,7 +28,7 @@ export function runCommand(): Command {
       const run = await inSession(conninfo, ({ client }) => runNow(client, wanted, flags))
       if (flags.json) printJson(run ?? null)
       else if (run !== undefined && flags.wait) printRun(run)
-      else if (run !== undefined) printLine(`run ${run.id} of job "${run.job}" has begun`)
+      else if (run !== undefined) printLine(`run ${run.id} of job "${inCell(run.job, 80)}" has begun`)
       if (flags.wait && run?.status !== 'succeeded') process.exitCode = 1
     })
 }

@@ -1,5 +1,6 @@
 import { isoText } from '../domain/iso-text.ts'
 import type { Instant } from '../domain/job.ts'
+import { harmlessJson } from '../domain/one-line.ts'
 import type { TimeZone } from '../domain/time-zone.ts'
 import { outcomeOf, type Summary } from '../shadow/tally.ts'
 import { type Course, type Verdict, weightOf } from '../shadow/verdict.ts'
@@ -8,7 +9,7 @@ import { findingText, type Watch } from './shadow-text.ts'
 /** A verdict for programs, as one line; the keys stay as they are. Moments are ISO 8601 in UTC. */
 export function verdictJson(verdict: Verdict, zone: TimeZone): string {
   const { jobId, job, isOccurrence, dueAt, seen, expected, findings } = verdict
-  return JSON.stringify({
+  return harmlessJson({
     type: isOccurrence ? 'occurrence' : 'remark',
     ...{ jobId, job, dueAt: iso(dueAt), outcome: outcomeOf(verdict) },
     pgagent: { runId: seen.runId ?? null, ...courseJson(seen), endedAt: iso(seen.endedAt) },
@@ -24,7 +25,7 @@ export function verdictJson(verdict: Verdict, zone: TimeZone): string {
 /** The last line. */
 export function summaryJson(summary: Summary, { from, to, unseen, ...watch }: Watch): string {
   const gaps = unseen.map((span) => ({ from: iso(span.from), to: iso(span.to) }))
-  return JSON.stringify({ type: 'summary', from: iso(from), to: iso(to), ...watch, unseen: gaps, ...summary })
+  return harmlessJson({ type: 'summary', from: iso(from), to: iso(to), ...watch, unseen: gaps, ...summary })
 }
 
 /** `nextRun` is null for never, and left out where it is not known. */

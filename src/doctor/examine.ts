@@ -154,7 +154,7 @@ function whyUnreadable(error: unknown, found: Found, obstacle: Finding | undefin
       kind: 'rightsMissing',
       severity: 'stop',
       what: `role "${found.user}" lacks a right: ${message}`,
-      advice: 'the README lists what an agent needs',
+      advice: '"escapement install --roles" lists what an agent needs',
     }
   )
 }

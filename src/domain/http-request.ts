@@ -75,8 +75,9 @@ type Target = { readonly method: string; readonly url: URL; readonly credentials
 
 /** Reads the request line and its continuations. */
 function readTarget([first = '', ...more]: readonly string[]): Target | HttpRequestProblem {
-  const [, word, address = ''] =
-    /^\s*(?:([A-Za-z-]+)(?:[ \t]+|$))?(.*?)(?:[ \t]+HTTP\/[\d.]+)?[ \t]*$/.exec(first) ?? []
+  const line = withoutBlanksAtEnd(first.trimStart())
+  const [begin = '', word] = /^([A-Za-z-]+)(?:[ \t]+|$)/.exec(line) ?? []
+  const address = withoutVersion(line.slice(begin.length))
   const method = (word ?? 'GET').toUpperCase()
   if (['CONNECT', 'TRACE', 'TRACK'].includes(method)) return { problem: `the method ${method} is not supported` }
   const whole = [address, ...more.filter((line) => !isComment(line)).map((line) => line.trim())].join('')
@@ -91,6 +92,20 @@ function readTarget([first = '', ...more]: readonly string[]): Target | HttpRequ
   url.password = ''
   url.hash = ''
   return { method, url, credentials }
+}
+
+function withoutVersion(address: string): string {
+  const blank = Math.max(address.lastIndexOf(' '), address.lastIndexOf('\t'))
+  return blank !== -1 && /^HTTP\/[\d.]+$/.test(address.slice(blank + 1))
+    ? withoutBlanksAtEnd(address.slice(0, blank))
+    : address
+}
+
+/** By hand, since an expression that looks for blanks up to the end begins anew at each blank: hours, for a long line. */
+function withoutBlanksAtEnd(text: string): string {
+  let end = text.length
+  while (text[end - 1] === ' ' || text[end - 1] === '\t') end--
+  return text.slice(0, end)
 }
 
 function basicCredentials({ username, password }: URL): string | undefined {
@@ -109,8 +124,9 @@ function percentDecode(text: string): string {
 /** Reads a header line; its name in lower case. */
 function readHeader(line: string, url: URL): { name: string; value: string } | HttpRequestProblem {
   if (/^[ \t]/.test(line)) return { problem: 'a header may not go on in a second line' }
-  const [, token, value] = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? []
-  if (token === undefined || value === undefined) return { problem: 'a header is `name: value`' }
+  const [, token, rest] = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*(.*)$/.exec(line) ?? []
+  if (token === undefined || rest === undefined) return { problem: 'a header is `name: value`' }
+  const value = withoutBlanksAtEnd(rest)
   const name = token.toLowerCase()
   if (NOT_SUPPORTED.has(name)) return { problem: `the header ${token} is not supported` }
   if (value.includes('{{')) return { problem: 'variables in {{ }} are not supported' }

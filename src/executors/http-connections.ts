@@ -1,5 +1,7 @@
+import dns, { type LookupAddress, type LookupOptions } from 'node:dns'
 import { isIP, connect as netConnect, type Socket } from 'node:net'
 import { connect as tlsConnect } from 'node:tls'
+import { type HttpAllowance, mayReach } from '../domain/http-reach.ts'
 
 /**
  * The connections of one request, and of its redirects, for `fetch` to use.
@@ -11,8 +13,10 @@ import { connect as tlsConnect } from 'node:tls'
 export class HttpConnections {
   readonly dispatcher: Dispatcher
   readonly #sockets = new Set<Socket>()
+  readonly #allow: readonly HttpAllowance[]
 
-  constructor(connectTimeoutMs: number) {
+  constructor(connectTimeoutMs: number, allow: readonly HttpAllowance[]) {
+    this.#allow = allow
     this.dispatcher = new (agentOfFetch())({
       headersTimeout: 0,
       bodyTimeout: 0,
@@ -30,7 +34,15 @@ export class HttpConnections {
 
   #connect({ hostname, port, protocol }: Endpoint, timeoutMs: number, callback: ConnectCallback): void {
     const secure = protocol === 'https:'
-    const to = { host: hostname, port: Number(port) || (secure ? 443 : 80), noDelay: true }
+    const allow = this.#allow
+    const to = {
+      ...{ host: hostname, port: Number(port) || (secure ? 443 : 80), noDelay: true },
+      lookup: (name: string, options: LookupOptions, answer: LookupAnswer) => lookUp({ name, options, answer }),
+    }
+    if (isIP(hostname) !== 0 && !mayReach({ hostname, address: hostname, port: to.port }, allow)) {
+      callback(new PeerRefused(hostname, [hostname]))
+      return
+    }
     const name = isIP(hostname) === 0 ? { servername: hostname } : {}
     const socket = secure ? tlsConnect({ ...to, ...name, ALPNProtocols: ['http/1.1'] }) : netConnect(to)
     this.#sockets.add(socket)
@@ -46,11 +58,42 @@ export class HttpConnections {
       socket.off('error', fail).setKeepAlive(true, KEEPALIVE_MS)
       callback(null, socket)
     })
+
+    /** The addresses that are answered are those that are dialled, so none can take their place after this look. */
+    function lookUp({ name, options, answer }: { name: string; options: LookupOptions; answer: LookupAnswer }): void {
+      dns.lookup(name, { ...options, all: true }, (error, found) => {
+        if (error !== null) return answer(error, '', 0)
+        const reachable = found.filter(({ address }) => mayReach({ hostname, address, port: to.port }, allow))
+        const [first] = reachable
+        if (first === undefined)
+          return answer(
+            new PeerRefused(
+              name,
+              found.map(({ address }) => address),
+            ),
+            '',
+            0,
+          )
+        if (options.all) answer(null, reachable)
+        else answer(null, first.address, first.family)
+      })
+    }
+  }
+}
+
+/** A host that HTTP steps may not reach. The message is one line. */
+export class PeerRefused extends Error {
+  constructor(hostname: string, addresses: readonly string[]) {
+    const who = addresses.includes(hostname) ? hostname : `${hostname}, which is ${addresses.join(', ')},`
+    super(
+      `${who} is of this machine, its links or its cloud, and is not reached unless the agent's --http-allow names it`,
+    )
   }
 }
 
 type Dispatcher = NonNullable<RequestInit['dispatcher']>
 type Endpoint = { readonly hostname: string; readonly port: string; readonly protocol: string }
+type LookupAnswer = (error: Error | null, found: string | LookupAddress[], family?: number) => void
 type ConnectCallback = (error: Error | null, socket?: Socket) => void
 
 const KEEPALIVE_MS = 30_000

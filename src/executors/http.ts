@@ -1,15 +1,19 @@
 import { TextDecoder } from 'node:util'
 import { Effect } from 'effect'
+import type { HttpAllowance } from '../domain/http-reach.ts'
 import { type HttpRequest, parseHttpRequest } from '../domain/http-request.ts'
 import type { StatusRange, Step } from '../domain/job.ts'
 import type { Output } from '../domain/output.ts'
 import type { Executor, ExecutorResult } from './executor.ts'
-import { HttpConnections } from './http-connections.ts'
+import { HttpConnections, PeerRefused } from './http-connections.ts'
+import { fetchFollowing, RedirectRefused } from './http-redirects.ts'
 
 export type HttpOptions = {
   /** Of this program, for the header `user-agent`. */
   readonly version: string
   readonly connectTimeoutMs?: number
+  /** The inner places that may be reached; none when undefined. */
+  readonly allow?: readonly HttpAllowance[]
 }
 
 /**
@@ -19,10 +23,11 @@ export type HttpOptions = {
  * output is the status, the headers that say what the answer is and what to do next, and the body. The whole body is
  * read, so success means that all of it arrived; what is past the output's limit is dropped as it comes.
  *
- * Redirects are followed, at most 20, unless the step expects one. Credentials never reach the output, nor do the
+ * Redirects are followed, at most 20, unless the step expects one; `fetchFollowing` says how. Neither they nor the step
+ * lead to an inner place that is not allowed: see `mayReach`. Credentials never reach the output, nor do the
  * queries of addresses, which may hold some. Nothing but the step's timeout limits how long an answer may take.
  */
-export function makeHttpExecutor({ version, connectTimeoutMs = 10_000 }: HttpOptions): Executor {
+export function makeHttpExecutor({ version, connectTimeoutMs = 10_000, allow = [] }: HttpOptions): Executor {
   return (step, attempt) => {
     const request = parseHttpRequest(step.code)
     if ('problem' in request) {
@@ -30,7 +35,7 @@ export function makeHttpExecutor({ version, connectTimeoutMs = 10_000 }: HttpOpt
       return Effect.succeed({ outcome: 'refused', code: -1 })
     }
     return Effect.acquireUseRelease(
-      Effect.sync(() => new HttpConnections(connectTimeoutMs)),
+      Effect.sync(() => new HttpConnections(connectTimeoutMs, allow)),
       (connections) =>
         Effect.promise((signal) => exchange(request, step, attempt.output, { connections, signal, version })),
       (connections) => Effect.promise(() => connections.close()),
@@ -41,28 +46,22 @@ export function makeHttpExecutor({ version, connectTimeoutMs = 10_000 }: HttpOpt
 type Exchange = { readonly connections: HttpConnections; readonly signal: AbortSignal; readonly version: string }
 
 async function exchange(request: HttpRequest, step: Step, output: Output, how: Exchange): Promise<ExecutorResult> {
-  const { url, method, headers, body } = request
   const expect = step.expect ?? [{ from: 200, to: 299 }]
   let code = -1
   try {
-    const response = await fetch(url, {
-      method,
-      headers: withUserAgent(headers, how.version),
-      // Not a string, which would bring a content type, nor bytes, which fetch cannot send again after a redirect.
-      body: body === undefined ? null : new Blob([body]),
-      redirect: expect.some(({ from, to }) => from <= 399 && to >= 300) ? 'manual' : 'follow',
-      dispatcher: how.connections.dispatcher,
-      signal: how.signal,
-    })
+    const isExpected = expect.some(({ from, to }) => from <= 399 && to >= 300)
+    const options = { dispatcher: how.connections.dispatcher, signal: how.signal }
+    const sent = { ...request, headers: withUserAgent(request.headers, how.version) }
+    const { response, redirectedTo } = await fetchFollowing(sent, options, isExpected ? 0 : undefined)
     code = response.status
     output.write(headOf(response))
     await readBody(response, output)
-    if (response.redirected) output.remark(`redirected to ${withoutSecrets(response.url)}`)
+    if (redirectedTo !== undefined) output.remark(`redirected to ${withoutSecrets(redirectedTo)}`)
     if (isIn(expect, code)) return { outcome: 'succeeded', code }
     if (step.expect !== undefined) output.remark(`the step does not expect status ${code}`)
   } catch (error) {
     const brokenOff = code === -1 ? '' : 'the answer broke off: '
-    if (!how.signal.aborted) output.remark(`${brokenOff}${wordsOf(error, new URL(url).host)}`)
+    if (!how.signal.aborted) output.remark(`${brokenOff}${wordsOf(error, new URL(request.url).host)}`)
   }
   return { outcome: 'failed', code }
 }
@@ -132,6 +131,7 @@ type NetworkError = Error & { code?: string; hostname?: string; address?: string
 /** Says what went wrong in the network, which `fetch` hides as the cause of `fetch failed`. */
 function wordsOf(error: unknown, host: string): string {
   const fault = deepestCause(error)
+  if (fault instanceof RedirectRefused || fault instanceof PeerRefused) return fault.message
   const { code = '', message } = fault
   const peer = fault.address === undefined ? host : `${fault.address}:${fault.port}`
   const suffix = code === '' ? '' : ` (${code})`
@@ -140,7 +140,6 @@ function wordsOf(error: unknown, host: string): string {
   if (/CERT|SIGNATURE|ISSUER/.test(code)) return `the certificate of ${host} is not accepted: ${message}${suffix}`
   if (/SSL|TLS|EPROTO/.test(code)) return `no TLS with ${host}: ${fault.reason ?? message}${suffix}`
   if (fault.name === 'HTTPParserError') return `${host} does not answer in HTTP: ${message}${suffix}`
-  if (message === 'redirect count exceeded') return 'redirected more than 20 times'
   return `${host}: ${message}${suffix}`
 }
 

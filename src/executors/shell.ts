@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { constants, tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import { getSystemErrorMap } from 'node:util'
 import { Data, Effect, Exit, Schedule } from 'effect'
@@ -9,6 +9,7 @@ import type { Step } from '../domain/job.ts'
 import type { Attempt, Executor, ExecutorResult } from './executor.ts'
 import { makeNamedPipes, NamedPipe } from './named-pipe.ts'
 import { ProcessGroup } from './process-group.ts'
+import { makeScriptFolder, temporaryFolder } from './script-folder.ts'
 
 export type ShellOptions = {
   /** Where each script gets its private folder; undefined is the temporary folder, found as pgAgent finds it. */
@@ -20,8 +21,8 @@ export type ShellOptions = {
 /**
  * Runs scripts.
  *
- * As in pgAgent, a `#!` line selects the interpreter and /bin/sh is the default, the environment and the working
- * folder are the agent's, the result is the exit status (127 for an interpreter that is not found, 126 for one that
+ * As in pgAgent, a `#!` line selects the interpreter and /bin/sh is the default, the working folder is the agent's, and
+ * so is the environment but for its password and options, the result is the exit status (127 for an interpreter that is not found, 126 for one that
  * may not be executed, 128 + n after signal n), only 0 is success, and the step lasts until the script has ended and
  * every process that it started has closed its stdout.
  *
@@ -51,15 +52,9 @@ function reportProblem(attempt: Attempt, { reason, code = -1 }: CannotRun): Effe
   return Effect.succeed({ outcome: 'failed', code })
 }
 
-/** The variables and their order are pgAgent's. */
-function temporaryFolder(): string {
-  const { TMPDIR, TMP, TEMP, TEMPDIR } = process.env
-  return TMPDIR || TMP || TEMP || TEMPDIR || tmpdir()
-}
-
 function makeFolder(parent: string, step: Step, attempt: Attempt) {
   return Effect.tryPromise({
-    try: () => mkdtemp(join(parent, `escapement-${attempt.runId}-${step.id}-`)),
+    try: () => makeScriptFolder(parent, attempt.runId, step.id),
     catch: (error) => new CannotRun({ reason: `no folder for the script can be made in ${parent}: ${wordsOf(error)}` }),
   })
 }
@@ -134,6 +129,7 @@ class Script {
       const subprocess = execa(file, words, {
         detached: true,
         env: environmentOf(step, attempt),
+        extendEnv: false,
         reject: false,
         // Any descriptor may be named; execa's types know the first few only.
         stdio: ['ignore', stdout.writeEnd as 3, stderr.writeEnd as 3],
@@ -174,8 +170,13 @@ class Script {
   }
 }
 
-function environmentOf(step: Step, attempt: Attempt): Record<string, string> {
+/** The agent's environment without its password and its options, which are nobody else's business. */
+function environmentOf(step: Step, attempt: Attempt): Record<string, string | undefined> {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => name !== 'PGPASSWORD' && !name.startsWith('ESCAPEMENT_'),
+  )
   return {
+    ...Object.fromEntries(inherited),
     ESCAPEMENT_JOB_ID: String(attempt.jobId),
     ESCAPEMENT_JOB_NAME: attempt.jobName,
     ESCAPEMENT_RUN_ID: String(attempt.runId),

@@ -42,7 +42,11 @@ export function inOneLine(cause: unknown): string {
 }
 
 function joined(lines: string): string {
-  return lines.trim().replace(/\s*[\r\n]+\s*/g, ' ')
+  return lines
+    .split(/[\r\n]+/)
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .join(' ')
 }
 
 /** Troubles of a server that waiting may end: broken connections, lacking resources, starting up, shutting down. */

@@ -1,7 +1,8 @@
 -- What Escapement adds to pgAgent's schema: word to listening agents, the refusal of claims that come too late, and indexes
 -- for logs and due jobs. The history is in history.sql. May be run again.
 
-CREATE OR REPLACE FUNCTION pgagent.escapement_nudge() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION pgagent.escapement_nudge() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM pg_notify('escapement', 'nudge');
   RETURN NULL;
@@ -36,7 +37,8 @@ COMMENT ON TRIGGER escapement_nudge_update ON pgagent.pga_job IS 'Tells agents t
 --
 -- Due by the clock rather than by now(), so that whoever found the job due by either is never refused. No word is said to
 -- the client: pgAgent writes notices to its stderr, which is that of the scripts it runs at the time.
-CREATE OR REPLACE FUNCTION pgagent.escapement_refuse_claim() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION pgagent.escapement_refuse_claim() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF NEW.jobenabled AND NEW.jobnextrun <= clock_timestamp() AND (
     NEW.jobhostagent = ''

@@ -3,6 +3,10 @@
 -- No function here raises an error for any schedule, nor searches minute by minute. None writes pga_job or pga_schedule
 -- within a subtransaction, nor rows other than those of the job in hand: pgAdmin finds a job that it has just made by
 -- the transaction that wrote its row.
+--
+-- The functions that compute are entered by two that set the search path, so that nobody's functions or operators of
+-- other schemas are called in the name of whoever edits a job. The triggers that update pga_job do not, since the site
+-- may have triggers of its own there that need the path; they compare integers, for which no better operator can be.
 
 -- Names these functions. Raise it whenever one of them, or of additions.sql or history.sql, changes.
 CREATE OR REPLACE FUNCTION pgagent.escapement_version() RETURNS text LANGUAGE sql IMMUTABLE AS $$
@@ -12,7 +16,7 @@ COMMENT ON FUNCTION pgagent.escapement_version() IS 'Which functions of Escapeme
 
 CREATE OR REPLACE FUNCTION pgagent.pga_next_schedule(
   int4, timestamptz, timestamptz, bool[], bool[], bool[], bool[], bool[]
-) RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
+) RETURNS timestamptz LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN pgagent.escapement_next_run(
     $1, $2, $3, $4, $5, $6, $7, $8,
@@ -31,7 +35,8 @@ $$;
 COMMENT ON FUNCTION pgagent.pga_next_schedule(int4, timestamptz, timestamptz, bool[], bool[], bool[], bool[], bool[])
   IS 'The next occurrence of a schedule: id, start, end, minutes, hours, week days, month days, months';
 
-CREATE OR REPLACE FUNCTION pgagent.pga_job_trigger() RETURNS trigger LANGUAGE plpgsql VOLATILE AS $$
+CREATE OR REPLACE FUNCTION pgagent.pga_job_trigger() RETURNS trigger LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   -- While a job runs, its next run is the due time of that run, unless somebody has set it since.
   runs bool := coalesce(OLD.jobagentid IS NOT NULL AND OLD.jobnextrun <= OLD.joblastrun, false);

@@ -1,4 +1,5 @@
 import type { Instant } from '../domain/job.ts'
+import { controls } from '../domain/one-line.ts'
 import type { TimeZone } from '../domain/time-zone.ts'
 import type { Rehearsal } from './rehearsal.ts'
 import { zoneNamed } from './rehearsal-clock-changes.ts'
@@ -224,10 +225,12 @@ function text(x: number, y: number, words: string, look: string): string {
   return `<text class="${look}" x="${number(x)}" y="${number(y)}">${escaped(words)}</text>`
 }
 
-/** Characters that XML does not allow become spaces. */
+/** Characters that XML does not allow become spaces, and so do those that would turn the order of reading. */
 function escaped(words: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is meant.
-  const allowed = words.toWellFormed().replace(/[\x00-\x1f\ufffe\uffff]/g, ' ')
+  const allowed = words
+    .toWellFormed()
+    .replace(controls, ' ')
+    .replace(/[\ufffe\uffff]/g, ' ')
   return allowed.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }
 

@@ -41,7 +41,7 @@ function refusalOf(facts: SchemaFactsRow): string | undefined {
   const { database, role, has_jobs, has_version, may_use, time_zone, server_number, server } = facts
   if (server_number < 120_000) return `PostgreSQL ${server} is too old: Escapement needs 12 or later`
   if (may_use === false) {
-    return `role "${role}" may not use schema pgagent in database "${database}": GRANT USAGE ON SCHEMA pgagent TO "${role}"; and what else the README lists under "Rights"`
+    return `role "${role}" may not use schema pgagent in database "${database}": GRANT USAGE ON SCHEMA pgagent TO "${role}"; and what else "escapement install --roles" lists`
   }
   if (!has_jobs) {
     return `database "${database}" has no pgAgent schema: connect to the one that has it, often "dbname=postgres", or run "escapement install" to make one`

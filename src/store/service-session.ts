@@ -3,6 +3,7 @@ import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { openSession, type Session } from '../postgres/session.ts'
 import { isServerError, ServerError } from './batched.ts'
 import type { SessionGate } from './session-gate.ts'
+import { abortAsker, openSchemas, siteTriggers } from './statements.ts'
 import { type Command, Refused, SessionLost, Unreachable } from './store.ts'
 
 /**
@@ -33,17 +34,55 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
       Effect.onError(() => Scope.close(scope, Exit.void)),
     )
     const commands = yield* Queue.unbounded<Command, Cause.Done>()
-    const service: OpenSession = { ...opened, scope, commands, turn: Semaphore.makeUnsafe(1), lost: undefined }
+    const service: OpenSession = {
+      ...opened,
+      scope,
+      commands,
+      turn: Semaphore.makeUnsafe(1),
+      asking: new Set(),
+      lost: undefined,
+    }
     session = service
-    opened.client.on('notification', ({ payload = '' }) => {
+    opened.client.on('notification', ({ payload = '', processId }) => {
       const command = commandIn(payload)
-      if (command !== undefined) Queue.offerUnsafe(commands, command)
+      if (command?.type === 'abort') hearAbort(service, command.jobId, processId)
+      else if (command !== undefined) Queue.offerUnsafe(commands, command)
     })
+    for (const name of yield* schemasOpenToAll(opened)) {
+      const reason = `everybody may create functions in schema "${name}", and the triggers of this site need the agent's search path: REVOKE CREATE ON SCHEMA "${name}" FROM PUBLIC, lest anybody have the agent run theirs`
+      Queue.offerUnsafe(commands, { type: 'trouble', reason })
+    }
     yield* Effect.forkIn(
       Effect.flatMap(opened.ended, (reason) => Effect.sync(() => noticeLoss(service, reason))),
       scope,
     )
   })
+
+  /** Everybody who may connect may say NOTIFY; only who may change jobs is obeyed. */
+  function hearAbort(service: OpenSession, jobId: number, sender: number): void {
+    const key = `${sender} ${jobId}`
+    if (service.asking.has(key)) return
+    if (service.asking.size >= askingMax) {
+      Queue.offerUnsafe(service.commands, {
+        type: 'trouble',
+        reason: 'too many aborts are asked for: one is not heard',
+      })
+      return
+    }
+    service.asking.add(key)
+    const answered = query<AbortAsker>(abortAsker, [sender]).pipe(
+      Effect.map(([asker]) => refusalOf(jobId, asker)),
+      Effect.catch(({ message }) => Effect.succeed(`the abort of job ${jobId} is not heard: ${message}`)),
+      Effect.map((refusal) => {
+        service.asking.delete(key)
+        Queue.offerUnsafe(
+          service.commands,
+          refusal === undefined ? { type: 'abort', jobId } : { type: 'trouble', reason: refusal },
+        )
+      }),
+    )
+    Effect.runFork(answered)
+  }
 
   function noticeLoss(service: OpenSession, reason: string): void {
     if (service.lost !== undefined) return
@@ -134,6 +173,8 @@ type OpenSession = Session & {
   readonly commands: Queue.Queue<Command, Cause.Done>
   /** pg takes one statement at a time; what waits, waits here. */
   readonly turn: Semaphore.Semaphore
+  /** The aborts about whose senders the server is being asked, by sender and job. */
+  readonly asking: Set<string>
   lost: string | undefined
 }
 
@@ -143,9 +184,12 @@ const answerTimeoutMs = 30_000
 /**
  * The session waits for nobody's lock for long, so that one edited job does not hold up the others, and gives up
  * before the server looks for deadlocks. A vanished host is noticed within a minute. Times keep their microseconds.
- * The search path stays what the site has made it, since triggers of the site's own may rely on that.
+ *
+ * The search path is the system's, since whoever may create functions and operators in another schema could otherwise
+ * have this session run them; but where triggers of the site's own may rely on it, it stays what the site has made it.
  */
 const sessionSettings = `
+  SET search_path = pg_catalog, pg_temp;
   SET lock_timeout = '500ms'; SET statement_timeout = '10s'; SET idle_in_transaction_session_timeout = '20s';
   SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
   SET tcp_user_timeout = '50s';
@@ -164,6 +208,8 @@ function prepareSession({ client, target }: Session): Effect.Effect<void, Unreac
     try: async () => {
       await client.query(sessionSettings)
       const { rows } = await client.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby')
+      const { rows: triggers } = await client.query<{ present: boolean }>(siteTriggers)
+      if (triggers[0]?.present) await client.query('RESET search_path')
       return rows[0]?.standby === true
     },
     catch: (cause) => new Unreachable({ message: `${target}: ${(cause as Error).message}` }),
@@ -180,6 +226,27 @@ function prepareSession({ client, target }: Session): Effect.Effect<void, Unreac
         }),
     ),
   )
+}
+
+/** None where the search path is the system's own. */
+function schemasOpenToAll({ client, target }: Session): Effect.Effect<readonly string[], Unreachable> {
+  return Effect.tryPromise({
+    try: async () => (await client.query<{ name: string }>(openSchemas)).rows.map(({ name }) => name),
+    catch: (cause) => new Unreachable({ message: `${target}: ${(cause as Error).message}` }),
+  })
+}
+
+type AbortAsker = { readonly role: string; readonly may: boolean }
+
+/** So many aborts are looked into at a time, whoever floods the channel. */
+const askingMax = 1_000
+
+function refusalOf(jobId: number, asker: AbortAsker | undefined): string | undefined {
+  if (asker === undefined) {
+    return `the abort of job ${jobId} was asked for by a session that is gone, so that nobody knows whose it was: ask by "escapement abort", or stay connected for a moment`
+  }
+  if (asker.may) return undefined
+  return `role "${asker.role}" asks to abort job ${jobId}, and may not: that takes the right to UPDATE pgagent.pga_job`
 }
 
 function commandIn(payload: string): Command | undefined {

@@ -1,6 +1,7 @@
 import { returnMs } from './absent-agents.ts'
 import { definition, epochMs } from './definition.ts'
 import { hasSession } from './has-session.ts'
+import { agentSequences, agentTableRights } from './rights.ts'
 
 /**
  * The SQL of the store. Every statement stands alone, in a transaction of its own.
@@ -263,16 +264,28 @@ export const schemaFacts = `
 export const schemaRights = `
   SELECT pgagent.pgagent_schema_version() AS version, ARRAY(
     SELECT string_agg(verb, ', ' ORDER BY array_position(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], verb)) || ' ON pgagent.' || relation
-    FROM (VALUES
-      ('pga_job', 'SELECT'), ('pga_job', 'UPDATE'),
-      ('pga_jobstep', 'SELECT'), ('pga_schedule', 'SELECT'), ('pga_exception', 'SELECT'),
-      ('pga_jobagent', 'SELECT'), ('pga_jobagent', 'INSERT'), ('pga_jobagent', 'DELETE'),
-      ('pga_joblog', 'SELECT'), ('pga_joblog', 'INSERT'), ('pga_joblog', 'UPDATE'),
-      ('pga_jobsteplog', 'SELECT'), ('pga_jobsteplog', 'INSERT'), ('pga_jobsteplog', 'UPDATE')
+    FROM (VALUES ${agentTableRights.flatMap(({ table, verbs }) => verbs.map((verb) => `('${table}', '${verb}')`)).join(', ')}
     ) AS needed (relation, verb)
     WHERE NOT has_table_privilege('pgagent.' || relation, verb)
     GROUP BY relation
     UNION ALL
     SELECT 'USAGE ON SEQUENCE pgagent.' || name
-    FROM unnest(ARRAY['pga_joblog_jlgid_seq', 'pga_jobsteplog_jslid_seq']) AS name
+    FROM unnest(ARRAY['${agentSequences.join("', '")}']) AS name
     WHERE NOT has_sequence_privilege('pgagent.' || name, 'USAGE')) AS missing`
+
+/** $1 the process number of a session that asked for an abort: whose it is, and whether that role may change jobs. */
+export const abortAsker = `
+  SELECT usename AS role, has_column_privilege(usesysid, 'pgagent.pga_job', 'jobnextrun', 'UPDATE') AS may
+  FROM pg_stat_activity WHERE pid = $1::int AND usesysid IS NOT NULL`
+
+/**
+ * Whether the site has triggers of its own on the tables, which may rely on the search path; and a schema in that path,
+ * once it is reset, in which everybody may create.
+ */
+export const siteTriggers = `
+  SELECT EXISTS (
+    SELECT FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid JOIN pg_proc ON pg_proc.oid = tgfoid
+    WHERE relnamespace = to_regnamespace('pgagent') AND NOT tgisinternal AND pronamespace <> relnamespace) AS present`
+export const openSchemas = `
+  SELECT nspname AS name FROM pg_namespace, aclexplode(nspacl)
+  WHERE nspname = ANY (current_schemas(false)) AND grantee = 0 AND privilege_type = 'CREATE'`

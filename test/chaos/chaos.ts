@@ -212,7 +212,20 @@ function programOf(options: ChaosOptions, name: string, port: number, logFolder:
     return { command: '/usr/bin/pgagent', args, endsInOrder: false }
   }
   const drain = `${options.load.stepSecondsMax + 2}s`
-  const args = [options.agentFile, '-l', '2', '-s', logFile, '--host', name, '--drain-timeout', drain, conninfo]
+  const args = [
+    options.agentFile,
+    '-l',
+    '2',
+    '-s',
+    logFile,
+    '--host',
+    name,
+    '--drain-timeout',
+    drain,
+    '--http-allow',
+    '127.0.0.1',
+    conninfo,
+  ]
   return { command: process.execPath, args, endsInOrder: true }
 }
 

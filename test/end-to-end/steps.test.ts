@@ -92,7 +92,15 @@ describe('the agent, with a real database, real scripts and a real HTTP server',
       failureCode: 500,
       failureOutput: /500/,
     }
-    agent = await new AgentProcess(['-l', '2', '--host', 'tester', database.conninfo]).serving()
+    agent = await new AgentProcess([
+      '-l',
+      '2',
+      '--host',
+      'tester',
+      '--http-allow',
+      '127.0.0.1',
+      database.conninfo,
+    ]).serving()
   })
 
   afterAll(async () => {

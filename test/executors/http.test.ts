@@ -1,3 +1,4 @@
+import dns from 'node:dns'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
@@ -6,11 +7,15 @@ import { text } from 'node:stream/consumers'
 import { gzipSync } from 'node:zlib'
 import { Effect, Fiber } from 'effect'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type HttpAllowance, parseHttpAllowance } from '../../src/domain/http-reach.ts'
 import type { StatusRange, Step } from '../../src/domain/job.ts'
 import { Output } from '../../src/domain/output.ts'
 import type { ExecutorResult } from '../../src/executors/executor.ts'
 import { makeHttpExecutor } from '../../src/executors/http.ts'
 import { until } from '../support/until.ts'
+
+const isInner =
+  "is of this machine, its links or its cloud, and is not reached unless the agent's --http-allow names it"
 
 let server: Server
 let base: string
@@ -237,20 +242,138 @@ test('of a body of 100 MB, little is kept, and little memory used', async () => 
   expect(process.memoryUsage().rss - before).toBeLessThan(150_000_000)
 })
 
-test('an HTTPS server is reached, and leads on to another by redirect', async () => {
+test('an HTTPS server is reached, and leads on to another by redirect, but not to plain HTTP', async () => {
   vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0')
-  const other = createTlsServer({ key: KEY, cert: CERTIFICATE }, (_, response) =>
-    response.writeHead(307, { location: `${base}/hello` }).end(),
-  )
+  const heard: IncomingMessage['headers'][] = []
+  const other = createTlsServer({ key: KEY, cert: CERTIFICATE }, (request, response) => {
+    heard.push(request.headers)
+    const location = request.url === '/down' ? `${base}/hello?secret` : `${base}/over`
+    response.writeHead(request.url === '/' ? 200 : 307, { location }).end('there')
+  })
   const port = await listen(other)
-  const { outcome, output } = await run(`PUT https://localhost:${port}/\nAuthorization: Bearer secret\n\nbody`)
+  PAGES['/up'] = (response) => response.writeHead(307, { location: `https://localhost:${port}/` }).end()
+  const up = await run(`PUT ${base}/up\nAuthorization: Bearer secret\n\nbody`)
+  const down = await run(`PUT https://localhost:${port}/down\nAuthorization: Bearer secret\n\nbody`)
   vi.unstubAllEnvs()
   other.close()
-  expect(output).toContain('hello')
-  expect(outcome).toBe('succeeded')
-  expect(output).toContain(`[redirected to ${base}/hello]`)
-  expect(seen).toMatchObject([{ method: 'PUT', body: 'body' }])
-  expect(seen[0]?.headers).not.toHaveProperty('authorization')
+  expect(up).toEqual({
+    outcome: 'succeeded',
+    code: 200,
+    output: `200 OK\nlocation: ${base}/over\n\nthere\n[redirected to https://localhost:${port}/]`,
+  })
+  expect(down).toEqual({
+    outcome: 'failed',
+    code: -1,
+    output: `[redirected from https to http, at ${new URL(base).host}, which is not followed]`,
+  })
+  expect(heard).toHaveLength(2)
+  expect(heard[0]).not.toHaveProperty('authorization')
+  expect(seen.map(({ url, method, body }) => [url, method, body])).toEqual([['/up', 'PUT', 'body']])
+})
+
+describe('a redirect', () => {
+  test('to another origin takes along no header that may be a secret', async () => {
+    const heard: IncomingMessage['headers'][] = []
+    const other = createServer((request, response) => {
+      heard.push(request.headers)
+      response.end()
+    })
+    const port = await listen(other)
+    PAGES['/away'] = (response) => response.writeHead(308, { location: `http://127.0.0.1:${port}/` }).end()
+    PAGES['/near'] = (response) => response.writeHead(308, { location: '/hello' }).end()
+    const secrets = 'Authorization: a\nCookie: b\nX-Api-Key: c\nProxy-Authorization: d'
+    await run(`POST ${base}/away\n${secrets}\nContent-Type: text/x\nAccept: text/y\n\nbody`)
+    await run(`POST ${base}/near\n${secrets}\n\nbody`)
+    other.close()
+    expect(heard).toMatchObject([{ 'content-type': 'text/x', accept: 'text/y', 'user-agent': 'escapement/1.2.3' }])
+    for (const name of ['authorization', 'cookie', 'x-api-key', 'proxy-authorization']) {
+      expect(heard[0]).not.toHaveProperty(name)
+      expect(seen.at(-1)?.headers).toHaveProperty(name)
+    }
+  })
+
+  test.each([
+    [301, 'POST', 'GET', ''],
+    [302, 'POST', 'GET', ''],
+    [303, 'PUT', 'GET', ''],
+    [301, 'PUT', 'PUT', 'body'],
+    [307, 'POST', 'POST', 'body'],
+    [308, 'DELETE', 'DELETE', 'body'],
+  ])('of status %i makes of a %s a %s with the body %j', async (status, method, then, body) => {
+    PAGES['/turn'] = (response) => response.writeHead(status, { location: '/hello#part' }).end()
+    await run(`${method} ${base}/turn\nContent-Type: text/x\n\nbody`)
+    expect(seen[1]).toMatchObject({ method: then, url: '/hello', body })
+    expect(seen[1]?.headers['content-type']).toBe(body === '' ? undefined : 'text/x')
+  })
+
+  test.each([
+    ['file:///etc/passwd', 'redirected to an address of file:, which is not HTTP'],
+    ['http://[oops/', 'redirected to what is no address'],
+    ['http://169.254.169.254/latest/meta-data/?secret', `169.254.169.254 ${isInner}`],
+  ])('to %s is not followed', async (location, words) => {
+    PAGES['/bad'] = (response) => response.writeHead(302, { location }).end('never shown')
+    expect(await run(`${base}/bad`)).toEqual({ outcome: 'failed', code: -1, output: `[${words}]` })
+  })
+})
+
+describe('an inner place is not reached', () => {
+  test.each([
+    ...[
+      '127.0.0.1',
+      '127.1',
+      '2130706433',
+      '0x7f.1',
+      '0177.0.0.1',
+      '0.0.0.0',
+      '0',
+      '[::1]',
+      '[::]',
+      '[::ffff:127.0.0.1]',
+    ],
+    ...[
+      '169.254.169.254',
+      '[fe80::1]',
+      '[64:ff9b::a9fe:a9fe]',
+      '[2002:7f00:1::]',
+      '[fd00:ec2::254]',
+      '100.100.100.200',
+    ],
+    ...['localhost', 'LOCALHOST', '１２７.０.０.１'],
+  ])('%s', async (host) => {
+    const { port } = new URL(base)
+    const { outcome, code, output } = await run(`http://${host}:${port}/hello`, undefined, { allow: [] })
+    expect({ outcome, code }).toEqual({ outcome: 'failed', code: -1 })
+    expect(output).toContain(isInner)
+    expect(seen).toEqual([])
+  })
+
+  test('though its name stood for another address a moment ago: what is looked at is what is dialled', async () => {
+    const lookup = vi.spyOn(dns, 'lookup')
+    const rebound = ['192.0.2.1', '127.0.0.1']
+    let asked = 0
+    lookup.mockImplementation(((_name: string, _options: unknown, answer: (...found: unknown[]) => void) => {
+      answer(null, [{ address: rebound[asked++], family: 4 }])
+    }) as typeof dns.lookup)
+    const { port } = new URL(base)
+    const first = await run(`http://rebound.example:${port}/hello`, undefined, { allow: [], connectTimeoutMs: 50 })
+    const second = await run(`http://rebound.example:${port}/hello`, undefined, { allow: [] })
+    lookup.mockRestore()
+    expect(asked).toBe(2)
+    expect(first.output).toContain('192.0.2.1')
+    expect(second.output).toBe(`[rebound.example, which is 127.0.0.1, ${isInner}]`)
+    expect(seen).toEqual([])
+  })
+
+  test('unless it is allowed: by name, by net, on its port', async () => {
+    const port = Number(new URL(base).port)
+    const allowed = async (host: string, places: string) =>
+      (await run(`http://${host}:${port}/hello`, undefined, { allow: allowances(places) })).outcome
+    expect(await allowed('127.0.0.1', '127.0.0.0/8')).toBe('succeeded')
+    expect(await allowed('localhost', `localhost:${port}`)).toBe('succeeded')
+    expect(await allowed('127.0.0.1', 'localhost')).toBe('failed')
+    expect(await allowed('127.0.0.1', `127.0.0.1:${port + 1}`)).toBe('failed')
+    expect(await allowed('[::ffff:127.0.0.1]', `127.0.0.1:${port}`)).toBe('succeeded')
+  })
 })
 
 describe('an interrupted request', () => {
@@ -302,7 +425,11 @@ function pour(response: ServerResponse, bytes: number): void {
   more()
 }
 
-type Options = { readonly connectTimeoutMs?: number }
+type Options = { readonly connectTimeoutMs?: number; readonly allow?: readonly HttpAllowance[] }
+
+function allowances(places: string): readonly HttpAllowance[] {
+  return places.split(',').flatMap((place) => parseHttpAllowance(place) ?? [])
+}
 
 function start(code: string, expected?: readonly StatusRange[], options?: Options) {
   const output = new Output(1000)
@@ -317,7 +444,12 @@ function start(code: string, expected?: readonly StatusRange[], options?: Option
     ...(expected && { expect: expected }),
   }
   const attempt = { jobId: 5, jobName: 'nightly', runId: 42, number: 1, output }
-  return { fiber: Effect.runFork(makeHttpExecutor({ version: '1.2.3', ...options })(step, attempt)), output }
+  return {
+    fiber: Effect.runFork(
+      makeHttpExecutor({ version: '1.2.3', allow: allowances('127.0.0.1,::1'), ...options })(step, attempt),
+    ),
+    output,
+  }
 }
 
 async function run(

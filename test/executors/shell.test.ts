@@ -71,11 +71,17 @@ describe('what a script finds', () => {
   })
 
   test("the agent's folder and environment, and what identifies the attempt", async () => {
-    vi.stubEnv('PGPASSWORD', 'kept')
+    vi.stubEnv('PGHOST', 'kept')
     const { output } = await run(
-      'pwd; echo $PGPASSWORD; echo "$ESCAPEMENT_JOB_ID $ESCAPEMENT_JOB_NAME $ESCAPEMENT_RUN_ID $ESCAPEMENT_STEP_NAME $ESCAPEMENT_ATTEMPT"',
+      'pwd; echo $PGHOST; echo "$ESCAPEMENT_JOB_ID $ESCAPEMENT_JOB_NAME $ESCAPEMENT_RUN_ID $ESCAPEMENT_STEP_NAME $ESCAPEMENT_ATTEMPT"',
     )
     expect(output).toBe(`${process.cwd()}\nkept\n5 nightly "job" 42 the step 2\n`)
+  })
+
+  test("but not the agent's password, nor its options", async () => {
+    for (const name of ['PGPASSWORD', 'ESCAPEMENT_LOG_FILE', 'ESCAPEMENT_HOST']) vi.stubEnv(name, 'secret')
+    const { output } = await run('env | grep secret; env | grep -c ^ESCAPEMENT_; echo "$HOME"')
+    expect(output).toBe(`5\n${process.env['HOME']}\n`)
   })
 
   test('stdout and stderr can be opened by name', async () => {

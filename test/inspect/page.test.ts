@@ -66,6 +66,22 @@ describe.skipIf(!hasBrowser)('the page, in a real browser', { timeout: 60_000 },
     return { jobId, letGo: () => writeFileSync(gate, '') }
   }
 
+  test('a name that is HTML is text, and does nothing', async () => {
+    const name = `</script><script>document.title = 'taken'</script><img src=x onerror="document.title = 'taken'">`
+    const jobId = await createJob(client, name, [{ name, kind: 'b', code: 'true' }])
+    await page.goto(url)
+    await shows('agent', 'serving.waiting')
+    const scripts = await page.locator('script').count()
+    await runNow(client, jobId)
+    await ended(client, jobId)
+
+    await page.getByText(name, { exact: false }).first().waitFor()
+    expect(await page.title()).not.toBe('taken')
+    expect(await page.locator('script').count()).toBe(scripts)
+    expect(await page.locator('img').count()).toBe(0)
+    expect([complaints, fromElsewhere(requests)]).toEqual([[], []])
+  })
+
   test("a run's chart moves through its states; scrubbing back shows an earlier one; nothing leaves the machine", async () => {
     const { jobId, letGo } = await gated('nightly backup')
     await page.goto(url)

@@ -39,8 +39,10 @@ const questions = {
       (SELECT format('%s.%s', refobjid::regclass, refobjsubid) FROM pg_depend
         WHERE objid = format('pgagent.%I', sequencename)::regclass AND deptype = 'a'))
     FROM pg_sequences WHERE schemaname = 'pgagent'`,
+  // The search path that ours are given is theirs alone; test/store/hostile-roles.test.ts shows what it is for.
   function: `SELECT format('%s %s %s %s %s %s %s %s %s %s %s', oid::regprocedure, proargnames, prorettype::regtype, provolatile,
-      (SELECT lanname FROM pg_language l WHERE l.oid = prolang), proisstrict, prosecdef, proparallel, procost, proconfig, proacl)
+      (SELECT lanname FROM pg_language l WHERE l.oid = prolang), proisstrict, prosecdef, proparallel, procost,
+      nullif(proconfig, ARRAY['search_path=pg_catalog, pg_temp']), proacl)
     FROM pg_proc WHERE pronamespace = 'pgagent'::regnamespace`,
   trigger: `SELECT format('%s %s', pg_get_triggerdef(t.oid), tgenabled) FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid
     WHERE relnamespace = 'pgagent'::regnamespace AND NOT tgisinternal`,
