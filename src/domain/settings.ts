@@ -26,7 +26,7 @@ export const defaultBackoff: Backoff = { firstMs: 2_000, lastMs: 300_000 }
 export function parseSettings(comment: string, place: SettingsPlace): ParsedSettings {
   let settings: Settings = {}
   const seen = new Set<string>()
-  for (const line of comment.split(/\r\n|\r|\n/)) {
+  for (const [line] of comment.matchAll(settingLines)) {
     const [word = '', ...words] = line.trim().split(/\s+/)
     const grammar = grammars.get(word.toLowerCase())
     if (grammar === undefined) continue
@@ -92,6 +92,9 @@ const grammars: ReadonlyMap<string, Grammar> = new Map<string, Grammar>([
 
 /** The words that begin a setting, in small letters. */
 export const settingWords: readonly string[] = [...grammars.keys()]
+
+/** Lines that begin with one of these words. Comments may be long, so prose is not taken apart. */
+const settingLines = new RegExp(`(?<![^\\r\\n])[^\\S\\r\\n]*(?:${settingWords.join('|')})(?!\\S)[^\\r\\n]*`, 'gi')
 
 function parseTimeout(words: string): Settings | undefined {
   const timeoutMs = parseDuration(words)
