@@ -41,6 +41,7 @@ export async function startQuickAgent(
       runsMax: 50,
       outputBytesMax: 1_048_576,
       executors: ['sql', 'shell', 'http'],
+      keep: {},
       logFile,
       logLevel: 1,
       logFormat: 'text',
