@@ -74,7 +74,7 @@ export class HostileSite {
       await this.client.query('UPDATE pgagent.pga_job SET jobnextrun = clock_timestamp() WHERE jobid = ANY ($1)', [
         beats,
       ])
-      await until(() => this.#haveRun(beats, beat), { timeoutMs: 60_000, what: `beat ${beat} of the peaceful jobs` })
+      await until(() => this.#haveRun(beats, beat), { timeoutMs: 250_000, what: `beat ${beat} of the peaceful jobs` })
       await pause(Math.max(0, started + beat * 1_000 - performance.now()))
     }
     const tookS = (performance.now() - started) / 1_000
