@@ -12,6 +12,7 @@ import { startWatch } from './inspect/watch.ts'
 import { type LogLine, logTransitions, logWriter } from './log.ts'
 import type { Transition } from './machines/transition.ts'
 import { postgresStore } from './store/postgres.ts'
+import { type RetentionFact, startRetention } from './store/retention.ts'
 import { Store } from './store/store.ts'
 import { version } from './version.ts'
 import { createAgent } from './wiring.ts'
@@ -58,6 +59,9 @@ export async function runAgent(config: AgentConfig, observe?: (transition: Trans
   for (const signal of stopSignals) process.on(signal, stop)
 
   agent.actor.start()
+  await Effect.runPromise(
+    Scope.provide(startRetention({ ...config, tell: (fact) => write(retentionLine(fact)) }), scope),
+  )
   const exitCode = await Promise.race([stopped, bug]).catch((error: unknown) => {
     write(bugLine(error))
     return 1
@@ -104,6 +108,12 @@ export function openLog({ logFile, logLevel, logFormat }: AgentConfig): ((line: 
     process.stderr.write(`error: the log file cannot be written: ${(error as Error).message}\n`)
     return undefined
   }
+}
+
+function retentionLine(fact: RetentionFact): LogLine {
+  return fact.type === 'pruned'
+    ? { level: 1, severity: 'INFO', text: `pruned ${fact.runs} runs from the log` }
+    : { level: 0, severity: 'WARNING', text: `the log is not pruned: ${fact.reason}` }
 }
 
 function bugLine(error: unknown): LogLine {

@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import { Command, type CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type HttpAllowance, parseHttpAllowance } from './domain/http-reach.ts'
 import type { StepKind } from './domain/job.ts'
-import { parseDuration } from './domain/settings.ts'
+import { type Keep, parseDuration, parseKeepAge } from './domain/settings.ts'
 import type { LogFormat, LogLevel } from './log.ts'
 import { ConninfoError, type ConninfoKeywords, parseConninfo } from './postgres/conninfo.ts'
 import { version } from './version.ts'
@@ -19,6 +19,8 @@ export type AgentConfig = {
   readonly executors: readonly StepKind[]
   /** The inner places that HTTP steps may reach. */
   readonly httpAllow: readonly HttpAllowance[]
+  /** How much of the history is kept of jobs whose comments say nothing. */
+  readonly keep: Keep
   readonly logFile: string | undefined
   readonly logLevel: LogLevel
   readonly logFormat: LogFormat
@@ -96,6 +98,20 @@ export function agentCommand(name: string, run: (config: AgentConfig) => Promise
         .argParser((text) => wholeNumber(text, 1, outputBytesMost)),
     )
     .addOption(
+      option('--keep <duration>', 'delete runs that are older from the log, as 90d; a job may say otherwise by @keep')
+        .default(undefined, 'all are kept')
+        .argParser(keepAge),
+    )
+    .addOption(
+      option('--keep-runs <count>', 'delete the oldest runs of a job that has more from the log').argParser(count),
+    )
+    .addOption(
+      option(
+        '--keep-failed <duration>',
+        'how long runs that did not succeed are kept, where it is not as the others',
+      ).argParser(keepAge),
+    )
+    .addOption(
       option('--inspect [port]', 'show the machines on a page at 127.0.0.1, port 10432 or the next free one').argParser(
         inspectPort('connection string'),
       ),
@@ -126,6 +142,9 @@ type AgentFlags = {
   readonly httpAllow: readonly HttpAllowance[]
   readonly drainTimeout: number
   readonly outputLimit: number
+  readonly keep?: number
+  readonly keepRuns?: number
+  readonly keepFailed?: number
   readonly inspect?: number | true
   readonly record?: string
 }
@@ -154,12 +173,21 @@ function configOf(words: readonly string[], flags: AgentFlags, command: Command)
     outputBytesMax: flags.outputLimit,
     executors: flags.executors,
     httpAllow: flags.httpAllow,
+    keep: keepOf(flags),
     logFile: flags.logFile,
     logLevel: flags.logLevel,
     logFormat: flags.logFormat,
     inspect: flags.inspect,
     record: flags.record,
     foreground: flags.foreground === true,
+  }
+}
+
+function keepOf({ keep, keepFailed, keepRuns }: AgentFlags): Keep {
+  return {
+    ...(keep === undefined ? {} : { ageMs: keep }),
+    ...(keepFailed === undefined ? {} : { failedAgeMs: keepFailed }),
+    ...(keepRuns === undefined ? {} : { runsMax: keepRuns }),
   }
 }
 
@@ -237,6 +265,12 @@ function httpAllowances(text: string): readonly HttpAllowance[] {
     }
     return allowance
   })
+}
+
+function keepAge(text: string): number {
+  const ms = parseKeepAge(text)
+  if (ms === undefined) throw new InvalidArgumentError('It must be a duration of an hour or more, such as 90d.')
+  return ms
 }
 
 /** The value of an `--executors`. */

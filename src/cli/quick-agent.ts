@@ -44,6 +44,7 @@ export async function startQuickAgent(
       executors: ['sql', 'shell', 'http'],
       // Where the endpoint of the sample job is.
       httpAllow: ['127.0.0.1'].flatMap((place) => parseHttpAllowance(place) ?? []),
+      keep: {},
       logFile,
       logLevel: 1,
       logFormat: 'text',

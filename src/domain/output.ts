@@ -51,6 +51,9 @@ class CappedText {
   #head = ''
   #headBytes = 0
   #tail: string[] = []
+  /** Small pieces, until they make up one that is worth keeping as such. */
+  #small: string[] = []
+  #smallBytes = 0
   #tailBytes = 0
   #cutBytes = 0
 
@@ -60,15 +63,18 @@ class CappedText {
 
   append(text: string): void {
     let rest = text
-    if (this.#tail.length === 0 && this.#headBytes < this.#halfMax) {
+    if (this.#tailBytes === 0 && this.#headBytes < this.#halfMax) {
       const taken = prefixOfBytes(rest, this.#halfMax - this.#headBytes)
       this.#head += taken
       this.#headBytes += taken.length === rest.length ? Buffer.byteLength(taken) : this.#halfMax - this.#headBytes
       rest = rest.slice(taken.length)
     }
     if (rest === '') return
-    this.#tail.push(rest)
-    this.#tailBytes += Buffer.byteLength(rest)
+    const restBytes = Buffer.byteLength(rest)
+    this.#small.push(rest)
+    this.#smallBytes += restBytes
+    this.#tailBytes += restBytes
+    if (this.#smallBytes > pieceBytes) this.#gather()
     if (this.#tailBytes > this.#halfMax * 2) this.#trim()
   }
 
@@ -79,7 +85,14 @@ class CappedText {
     return `${this.#head}\n[${this.#cutBytes} bytes cut here]\n${tail}`
   }
 
+  #gather(): void {
+    this.#tail.push(this.#small.join(''))
+    this.#small = []
+    this.#smallBytes = 0
+  }
+
   #trim(): void {
+    this.#gather()
     if (this.#tailBytes <= this.#halfMax) return
     const all = this.#tail.join('')
     const kept = suffixOfBytes(all, this.#halfMax)
@@ -89,6 +102,8 @@ class CappedText {
     this.#tailBytes = keptBytes
   }
 }
+
+const pieceBytes = 16_384
 
 /** The longest beginning of whole characters within a number of UTF-8 bytes. */
 function prefixOfBytes(text: string, bytesMax: number): string {

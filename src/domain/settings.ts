@@ -7,6 +7,15 @@ type Settings = {
   readonly timeZone?: string
   readonly catchUp?: CatchUp
   readonly expect?: readonly StatusRange[]
+  readonly keep?: Keep
+}
+
+/** How much of the history is kept; what is undefined sets no limit. A run goes when it is past any limit. */
+export type Keep = {
+  readonly ageMs?: number
+  /** For runs that did not succeed, in place of the other limits. */
+  readonly failedAgeMs?: number
+  readonly runsMax?: number
 }
 
 /** Where a comment stands; each place knows its own settings. */
@@ -26,7 +35,7 @@ export const defaultBackoff: Backoff = { firstMs: 2_000, lastMs: 300_000 }
 export function parseSettings(comment: string, place: SettingsPlace): ParsedSettings {
   let settings: Settings = {}
   const seen = new Set<string>()
-  for (const line of comment.split(/\r\n|\r|\n/)) {
+  for (const [line] of comment.matchAll(settingLines)) {
     const [word = '', ...words] = line.trim().split(/\s+/)
     const grammar = grammars.get(word.toLowerCase())
     if (grammar === undefined) continue
@@ -87,11 +96,18 @@ const grammars: ReadonlyMap<string, Grammar> = new Map<string, Grammar>([
   ['@retry', { places: ['step'], form: '@retry 3 [backoff 10s..5m]', parse: parseRetry }],
   ['@expect', { places: ['step'], form: '@expect 200,202 or @expect 200-299', parse: parseExpect }],
   ['@timezone', { places: ['job', 'schedule'], form: '@timezone Europe/Berlin', parse: parseTimeZone }],
+  [
+    '@keep',
+    { places: ['job'], form: '@keep 90d, @keep 1000 runs, @keep 90d failed 365d or @keep all', parse: parseKeep },
+  ],
   ['@catchup', { places: ['job'], form: '@catchup none, @catchup once or @catchup all 6h', parse: parseCatchUp }],
 ])
 
 /** The words that begin a setting, in small letters. */
 export const settingWords: readonly string[] = [...grammars.keys()]
+
+/** Lines that begin with one of these words. Comments may be long, so prose is not taken apart. */
+const settingLines = new RegExp(`(?<![^\\r\\n])[^\\S\\r\\n]*(?:${settingWords.join('|')})(?!\\S)[^\\r\\n]*`, 'gi')
 
 function parseTimeout(words: string): Settings | undefined {
   const timeoutMs = parseDuration(words)
@@ -134,6 +150,30 @@ function parseCatchUp(words: string): Settings | undefined {
 }
 
 const catchUpMsMax = 366 * 86_400_000
+
+function parseKeep(words: string): Settings | undefined {
+  if (words === 'all') return { keep: {} }
+  const match = /^(?:(\d\S*?),?)?(?: ?(\d{1,9}) runs,?)?(?: ?failed (\S+))?$/.exec(words)
+  if (match === null || words === '') return undefined
+  const [, age, runs, failed] = match
+  const ageMs = age === undefined ? undefined : parseKeepAge(age)
+  const failedAgeMs = failed === undefined ? undefined : parseKeepAge(failed)
+  const isWrong = (age !== undefined && ageMs === undefined) || (failed !== undefined && failedAgeMs === undefined)
+  if (isWrong || Number(runs ?? 1) === 0) return undefined
+  return {
+    keep: {
+      ...(ageMs === undefined ? {} : { ageMs }),
+      ...(failedAgeMs === undefined ? {} : { failedAgeMs }),
+      ...(runs === undefined ? {} : { runsMax: Number(runs) }),
+    },
+  }
+}
+
+/** An hour or more, so that a slip does not cost the history; a thousand years at most. */
+export function parseKeepAge(text: string): number | undefined {
+  const ageMs = parseDuration(text)
+  return ageMs === undefined || ageMs < 3_600_000 || ageMs > 365_000 * 86_400_000 ? undefined : ageMs
+}
 
 /** Takes any name; whether there is such a zone is for the caller to say. */
 function parseTimeZone(words: string): Settings | undefined {

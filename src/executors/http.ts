@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { TextDecoder } from 'node:util'
 import { Effect } from 'effect'
 import type { HttpAllowance } from '../domain/http-reach.ts'
@@ -103,12 +104,16 @@ async function readBody({ body, headers }: Response, output: Output): Promise<vo
       decoder = decoderFor(type)
       output.write('\n')
     }
+    if (Math.floor((bytes + chunk.length) / turnBytes) > Math.floor(bytes / turnBytes)) await turn()
     bytes += chunk.length
     if (decoder !== undefined) output.write(decoder.decode(chunk, { stream: true }))
   }
   if (decoder !== undefined) output.write(decoder.decode())
   else if (bytes > 0) output.remark(`a body of ${bytes} bytes, which is not text, is not shown`)
 }
+
+/** A body that comes as fast as it is read leaves time for other runs each time that it has brought so much. */
+const turnBytes = 1_048_576
 
 function looksLikeText(type: string | null, beginning: Uint8Array): boolean {
   if (type === null) return !beginning.includes(0)

@@ -109,7 +109,7 @@ function stop(session: Session, ending: Deferred.Deferred<Ending>, graceMs: numb
 }
 
 /** Sends the code, and drops the rows as they come. It is done when the server is ready for more, or the session ended. */
-function submit({ client }: Session, code: string, output: Output): Deferred.Deferred<Ending> {
+function submit({ client, dropRows }: Session, code: string, output: Output): Deferred.Deferred<Ending> {
   const ending = Deferred.makeUnsafe<Ending>()
   const say = speakerTo(output)
   let result: ExecutorResult = failed
@@ -118,8 +118,6 @@ function submit({ client }: Session, code: string, output: Output): Deferred.Def
 
   const query: QueryInside = {
     submit: (connection) => connection.query(code),
-    handleRowDescription: () => {},
-    handleDataRow: () => {},
     handleCommandComplete: ({ text }) => {
       const rows = Number(/ (\d+)$/.exec(text)?.[1] ?? 0)
       result = { outcome: 'succeeded', code: isCopy ? -1 : Math.min(rows, codeMax) }
@@ -131,7 +129,6 @@ function submit({ client }: Session, code: string, output: Output): Deferred.Def
       output.remark('COPY FROM STDIN was given no rows, since a step has no input')
       connection.endCopyFrom()
     },
-    handleCopyData: () => {},
     handleError: (cause) => {
       result = failed
       if (!(cause instanceof pg.DatabaseError)) return onEnd()
@@ -140,6 +137,7 @@ function submit({ client }: Session, code: string, output: Output): Deferred.Def
     },
     handleReadyForQuery: () => {},
   }
+  dropRows(true)
   client.query(query)
   client.on('notice', onNotice)
   client.connection.on('copyOutResponse', onCopyOut)
@@ -165,6 +163,7 @@ function submit({ client }: Session, code: string, output: Output): Deferred.Def
   }
 
   function finish(end: Ending): void {
+    dropRows(false)
     client.off('notice', onNotice)
     client.off('end', onEnd)
     client.connection.off('copyOutResponse', onCopyOut)
@@ -184,12 +183,9 @@ function speakerTo(output: Output): (text: string) => void {
 
 /** What `pg` calls on a query, and its types do not tell. */
 type QueryInside = pg.Submittable & {
-  readonly handleRowDescription: () => void
-  readonly handleDataRow: () => void
   readonly handleCommandComplete: (message: { readonly text: string }) => void
   readonly handleEmptyQuery: () => void
   readonly handleCopyInResponse: (connection: { readonly endCopyFrom: () => void }) => void
-  readonly handleCopyData: () => void
   readonly handleError: (cause: Error) => void
   readonly handleReadyForQuery: () => void
 }

@@ -4,6 +4,7 @@ import type { ConnectionOptions } from 'node:tls'
 import { Effect, Redacted } from 'effect'
 import pg from 'pg'
 import { ConninfoError } from './conninfo.ts'
+import { MessageSieve } from './message-sieve.ts'
 import type { AuthMethod, Conninfo, Host } from './resolve-conninfo.ts'
 
 /**
@@ -12,7 +13,8 @@ import type { AuthMethod, Conninfo, Host } from './resolve-conninfo.ts'
  * - the name that TLS verifies and the address that is dialled are separate;
  * - `options`, time zone and other start-up parameters come from the connection string alone;
  * - `require_auth` and `channel_binding=require` hold before a password leaves;
- * - what is not PostgreSQL's protocol ends the connection, where `pg` would throw from an event listener.
+ * - what is not PostgreSQL's protocol ends the connection, where `pg` would throw from an event listener;
+ * - no message is taken in whole, however long it is.
  */
 export function makeClient({ conninfo, host, address, tls, applicationName }: ClientSettings): DialledClient {
   const connectionSettings: ConnectionSettings = {
@@ -40,7 +42,8 @@ export function makeClient({ conninfo, host, address, tls, applicationName }: Cl
     ...(applicationName !== undefined && { application_name: applicationName }),
     ...conninfo.parameters,
   })
-  guard(client.connection)
+  const sieve = new MessageSieve()
+  guard(client.connection, sieve)
   noteWhatIsAsked(client.connection, asked, tls !== undefined)
 
   return {
@@ -48,6 +51,9 @@ export function makeClient({ conninfo, host, address, tls, applicationName }: Cl
     checkAuthentication: () => checkAuthentication(conninfo, asked),
     destroy: () => destroyBoth(client.connection.stream, socket),
     cancelRunning: sendCancelRequest(client, address, connectionSettings),
+    dropRows: (drops) => {
+      sieve.dropsRows = drops
+    },
   }
 }
 
@@ -69,6 +75,8 @@ export type DialledClient = {
   readonly checkAuthentication: () => void
   /** Sends a cancel request, over TLS if the session is; succeeds when it has been taken, or cannot be. */
   readonly cancelRunning: Effect.Effect<void>
+  /** Whether the rows that come from now on are dropped unread. */
+  readonly dropRows: (drops: boolean) => void
   readonly destroy: () => void
 }
 
@@ -109,7 +117,7 @@ function sendCancelRequest(client: ClientInside, address: Address, settings: Con
       destroyBoth(connection.stream, socket)
       resume(Effect.void)
     }
-    guard(connection)
+    guard(connection, new MessageSieve())
     connection.on('connect', () => {
       if (settings.ssl === false) send()
       else if (settings.sslNegotiation === 'postgres') connection.requestSsl()
@@ -141,19 +149,20 @@ function destroyBoth(stream: Duplex, socket: net.Socket): void {
   socket.destroy()
 }
 
-function guard(connection: ConnectionInside): void {
+function guard(connection: ConnectionInside, sieve: MessageSieve): void {
   const attach = connection.attachListeners.bind(connection)
   connection.attachListeners = (stream) => {
     const guarded = Object.create(stream, { on: { value: on } }) as Duplex
     attach(guarded)
 
-    function on(event: string, listener: (chunk: unknown) => void): Duplex {
-      return stream.on(event, event === 'data' ? (chunk) => listenGuarded(listener, chunk) : listener)
+    function on(event: string, listener: (chunk: Buffer) => void): Duplex {
+      return stream.on(event, event === 'data' ? (chunk: Buffer) => listenGuarded(listener, chunk) : listener)
     }
 
-    function listenGuarded(listener: (chunk: unknown) => void, chunk: unknown): void {
+    function listenGuarded(listener: (chunk: Buffer) => void, chunk: Buffer): void {
       try {
-        listener(chunk)
+        const sifted = sieve.sift(chunk)
+        if (sifted.length > 0) listener(sifted)
       } catch (cause) {
         const reason = cause instanceof Error ? cause.message : String(cause)
         stream.destroy(new Error(`the server's answer is not understood: ${reason}`))

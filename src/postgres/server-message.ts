@@ -45,17 +45,31 @@ function labelled(label: string, text: string | undefined): string[] {
 /** `LINE n: …`, and below it a caret under the character that the server points at. */
 function faultyLine({ position, internalPosition, internalQuery }: ServerMessage, code: string): string[] {
   const [text, at] = position ? [code, position] : [internalQuery ?? '', internalPosition ?? '']
-  const index = Number(at) - 1
-  const characters = Array.from(text)
-  if (!(index >= 0 && index <= characters.length)) return []
-  const before = characters.slice(0, index)
-  const lineNumber = before.join('').split(/\r\n|\r|\n/).length
+  const index = unitsBefore(text, Number(at) - 1)
+  if (index === undefined) return []
+  const before = text.slice(0, index)
+  const lineNumber = (before.match(/\r\n|\r|\n/g)?.length ?? 0) + 1
   const start = Math.max(before.lastIndexOf('\n'), before.lastIndexOf('\r')) + 1
-  const breakAfter = characters.findIndex((character, at) => at >= index && /[\r\n]/.test(character))
-  const line = characters.slice(start, breakAfter < 0 ? undefined : breakAfter).map((c) => (c === '\t' ? ' ' : c))
-  const { shown, column } = windowed(line, index - start)
+  const [rest = ''] = /^[^\r\n]*/.exec(text.slice(index, index + farUnits)) ?? []
+  const near = Math.max(start, index - farUnits)
+  const line = Array.from(text.slice(near, index) + rest, (character) => (character === '\t' ? ' ' : character))
+  const { shown, column } = windowed(line, Array.from(text.slice(near, index)).length)
   const prefix = `LINE ${lineNumber}: `
   return [`${prefix}${shown}`, `${' '.repeat(prefix.length + column)}^`]
+}
+
+/** More than is shown on either side of the place, however wide the characters are. */
+const farUnits = 400
+
+/** Where the character with this number stands in the string; undefined past its end. Texts may be long. */
+function unitsBefore(text: string, characters: number): number | undefined {
+  if (!(characters >= 0)) return undefined
+  let units = 0
+  for (let left = characters; left > 0; left--) {
+    if (units >= text.length) return undefined
+    units += (text.codePointAt(units) ?? 0) > 0xffff ? 2 : 1
+  }
+  return units
 }
 
 /** The part of a long line around a column, with dots where it goes on. */

@@ -69,6 +69,8 @@ export type Session = {
    * Another's process is never ended: a process is known by its start as well as its number.
    */
   readonly terminate: (withinMs: number) => Effect.Effect<boolean>
+  /** Whether the rows that the server sends from now on are dropped unread; it still tells how many there were. */
+  readonly dropRows: (drops: boolean) => void
   /** Closes the socket at once. */
   readonly destroy: () => void
 }
@@ -198,7 +200,7 @@ const natureQuery = `
   FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()`
 
 function sessionOf(
-  { client, cancelRunning, destroy }: DialledClient,
+  { client, cancelRunning, dropRows, destroy }: DialledClient,
   serverProcess: ServerProcess,
   { conninfo, host, keywords, options }: HostSearch,
   address: Address,
@@ -238,6 +240,7 @@ function sessionOf(
       endProcess(sameServer, { ...options, applicationName: 'escapement terminate' }, serverProcess).pipe(
         Effect.timeoutOrElse({ duration: withinMs, orElse: () => Effect.succeed(false) }),
       ),
+    dropRows,
     destroy,
   }
 }

@@ -2,12 +2,15 @@ import type { AttemptResult, Job, RunEnd, SqlTarget, Step, StepKind } from '../d
 import type { Schedule, ScheduleException } from '../domain/schedule.ts'
 import { defaultBackoff, type ParsedSettings, parseSettings, type SettingsPlace } from '../domain/settings.ts'
 import { isTimeZone } from '../domain/time-zone.ts'
+import { definitionBytesMax } from './definition.ts'
 
 /** A job's definition, as the statements of the store return it; the names are pgAgent's. */
 export type JobDefinition = {
   readonly jobid: number
   readonly jobname: string
   readonly jobdesc: string
+  /** How large the whole is; more than `definitionBytesMax` has been cut. Undefined where nobody has asked. */
+  readonly bytes?: number
   readonly steps: readonly StepRow[]
   readonly schedules: readonly ScheduleRow[]
 }
@@ -46,7 +49,7 @@ export function jobOf(row: JobDefinition, sessionTimeZone: string): Job {
   const comments = row.schedules.map(({ jscdesc, jscname }) =>
     commentOf(`schedule "${jscname}" of job "${row.jobname}"`, jscdesc, 'schedule'),
   )
-  const problem = [comment, ...comments].find((each) => each.problem !== undefined)?.problem
+  const problem = tooLarge(row) ?? [comment, ...comments].find((each) => each.problem !== undefined)?.problem
   return {
     id: row.jobid,
     name: row.jobname,
@@ -56,6 +59,11 @@ export function jobOf(row: JobDefinition, sessionTimeZone: string): Job {
     ...(comment.settings.catchUp === undefined ? {} : { catchUp: comment.settings.catchUp }),
     ...(problem === undefined ? {} : { problem }),
   }
+}
+
+function tooLarge({ jobname, bytes = 0 }: JobDefinition): string | undefined {
+  if (bytes <= definitionBytesMax) return undefined
+  return `The definition of job "${jobname}" has ${bytes} bytes, more than the ${definitionBytesMax} that are run: keep code in a file or a function, and let the step call it.`
 }
 
 /** The letter of a run's end in `pga_joblog`. */

@@ -1,5 +1,5 @@
 import { returnMs } from './absent-agents.ts'
-import { definition, epochMs } from './definition.ts'
+import { definition, definitionBytes, definitionBytesMax, epochMs } from './definition.ts'
 import { hasSession } from './has-session.ts'
 import { agentSequences, agentTableRights } from './rights.ts'
 
@@ -43,14 +43,25 @@ const attended = `(
     WHERE up.jaglogintime <= j.jobnextrun AND j.jobhostagent IN ('', up.jagstation)
       AND up.jagpid NOT IN (SELECT jagpid FROM (${absentAgents}) AS absent)))`
 
-/** $1 own pid, $2 keys of earlier sessions, $3 host, $4 slots. */
+/**
+ * $1 own pid, $2 keys of earlier sessions, $3 host, $4 slots.
+ *
+ * Of large definitions only so many are claimed at once as make up a bounded answer; the others are held back, until
+ * the next look.
+ */
 export const claimDue = `
   WITH due AS MATERIALIZED (
     SELECT jobid, jobnextrun, joblastrun FROM pgagent.pga_job
     WHERE jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobhostagent IN ('', $3)
     ORDER BY jobnextrun, jobid LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
+  ), sized AS MATERIALIZED (
+    SELECT due.*, least(${definitionBytes}, ${definitionBytesMax}) AS bytes
+    FROM due JOIN pgagent.pga_job AS j ON j.jobid = due.jobid
+  ), fitting AS (
+    SELECT * FROM (SELECT *, sum(bytes) OVER (ORDER BY jobnextrun, jobid) - bytes AS before FROM sized) AS summed
+    WHERE before < ${definitionBytesMax}
   ), claimed AS (
-    UPDATE pgagent.pga_job AS job SET jobagentid = $1, joblastrun = now() FROM due WHERE job.jobid = due.jobid
+    UPDATE pgagent.pga_job AS job SET jobagentid = $1, joblastrun = now() FROM fitting AS due WHERE job.jobid = due.jobid
     RETURNING job.jobid, jobname, jobdesc, jobhostagent, due.jobnextrun, due.joblastrun
   ), opened AS (
     INSERT INTO pgagent.pga_joblog (jlgjobid) SELECT jobid FROM claimed ORDER BY jobnextrun, jobid

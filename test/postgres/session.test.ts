@@ -171,11 +171,11 @@ describe('a connection that cannot be made is', () => {
 describe('what is no PostgreSQL server is told apart, and harms nothing', () => {
   test.each([
     // what it answers                             reason
-    ['HTTP/1.1 400 Bad Request\r\n\r\n', 'no answer in time'],
+    ['HTTP/1.1 400 Bad Request\r\n\r\n', "the server's answer is not understood"],
     [message('R', '\0\0\0\x07').toString('latin1'), "the server's answer is not understood"],
     [message('R', '\0\0\0\x0a\0').toString('latin1'), 'SASL'],
     ['T\0\0\0\x06\x7f\xff', "the server's answer is not understood"],
-    ['\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff', 'no answer in time'],
+    ['\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff', "the server's answer is not understood"],
     ['', 'the server closed the connection unexpectedly'],
   ])('%j', async (answer, reason) => {
     const port = await fake((socket) => (answer === '' ? socket.end() : socket.write(answer, 'latin1')))
