@@ -102,8 +102,8 @@ export type Claim = {
   readonly nextDueInMs: number | undefined
   /** Whether jobs are due that were not claimed: for want of slots, or since somebody holds their rows locked. */
   readonly heldBack: boolean
-  /** Whether there are agents that are away without having signed off: gone, or on their way back. */
-  readonly orphans: boolean
+  /** Whether there are agents that are away without having signed off; and whether any is given up, rather than waited for. */
+  readonly orphans: 'none' | 'away' | 'givenUp'
   /** Whether other agents run something, or may begin to since it is due, and so might leave it behind. */
   readonly othersRun: boolean
 }

@@ -55,8 +55,6 @@ type AgentContext = AgentInput & {
   readonly nextLookMs: number
   /** Whether the database announces what people change, so that nobody need look for it. */
   readonly announced: boolean
-  /** Whether the last look saw agents that are away without having signed off. */
-  readonly orphans: boolean
   /** Whether the database has been served before, so that a refusal may be a passing one. */
   readonly hasServed: boolean
   /** What keeps the agent from its database at the moment. */
@@ -98,7 +96,7 @@ export const agentMachine = setup({
     isStoppingNow: ({ context }) => context.stopsAsked > 1,
     isStoppingAnyway: ({ context }) => context.stopsAsked > 2,
     hasServed: ({ context }) => context.hasServed,
-    sawOrphans: ({ context }) => context.orphans,
+    leavesOrphans: (_, { orphans }: Claim) => orphans === 'givenUp',
   },
   delays: {
     reconnect: ({ context }) => reconnectMs(context),
@@ -127,7 +125,6 @@ export const agentMachine = setup({
       triesFailed: 0,
       hasServed: true,
       nextLookMs: nextLookMs(context, claim),
-      orphans: claim.orphans,
     })),
     /** The slot that it leaves is a reason to look. */
     countFinished: assign(({ context }) => ({ running: context.running - 1, nudged: true })),
@@ -150,7 +147,6 @@ export const agentMachine = setup({
     nudged: false,
     nextLookMs: 0,
     announced: false,
-    orphans: false,
     hasServed: false,
     problem: undefined,
     trouble: undefined,
@@ -244,13 +240,23 @@ export const agentMachine = setup({
             id: 'claimDue',
             src: 'claimDue',
             input: ({ context }) => ({ slots: context.runsMax - context.running }),
-            onDone: {
-              target: 'waiting',
-              actions: [
-                { type: 'takeClaim', params: ({ event }) => event.output },
-                { type: 'startRuns', params: ({ event }) => event.output },
-              ],
-            },
+            onDone: [
+              {
+                guard: { type: 'leavesOrphans', params: ({ event }) => event.output },
+                target: 'rescuing',
+                actions: [
+                  { type: 'takeClaim', params: ({ event }) => event.output },
+                  { type: 'startRuns', params: ({ event }) => event.output },
+                ],
+              },
+              {
+                target: 'waiting',
+                actions: [
+                  { type: 'takeClaim', params: ({ event }) => event.output },
+                  { type: 'startRuns', params: ({ event }) => event.output },
+                ],
+              },
+            ],
           },
         },
         waiting: {
@@ -259,9 +265,7 @@ export const agentMachine = setup({
             { guard: 'isStopping', target: 'draining' },
             { guard: 'isNudged', target: 'claiming' },
           ],
-          after: {
-            nextLook: [{ guard: 'sawOrphans', target: 'rescuing' }, { target: 'claiming' }],
-          },
+          after: { nextLook: 'claiming' },
         },
         draining: {
           description: 'Nothing new is claimed. What runs may end, until the drain timeout or a second stop.',
@@ -337,14 +341,14 @@ const idleLookMs = 30_000
 /** How long runs that are aborted may take to die and to log their end, once the agent is to stop. */
 const abortMs = 30_000
 
-/** Jobs whose rows somebody holds locked, and agents that are gone, are looked at again soon, but not at once. */
+/** Jobs whose rows somebody holds locked, and agents that are away, are looked at again soon, but not at once. */
 function nextLookMs(context: AgentContext, { runs, nextDueInMs, heldBack, orphans, othersRun }: Claim): number {
   const slotsLeft = context.runsMax - context.running - runs.length
   return Math.min(
     context.announced && !othersRun ? Math.max(context.pollMs, idleLookMs) : context.pollMs,
     nextDueInMs === undefined || slotsLeft <= 0 ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(nextDueInMs)),
     heldBack && slotsLeft > 0 ? 100 : Number.POSITIVE_INFINITY,
-    orphans ? 1_000 : Number.POSITIVE_INFINITY,
+    orphans === 'none' ? Number.POSITIVE_INFINITY : 1_000,
   )
 }
 

@@ -53,7 +53,7 @@ export function claimDue(
   host: string,
   earlier: ReadonlySet<AgentRow>,
   slots: number,
-): Claim {
+): Omit<Claim, 'orphans'> {
   const now = database.now()
   const due: JobRow[] = []
   let nextDue = Number.POSITIVE_INFINITY
@@ -75,7 +75,6 @@ export function claimDue(
     runs,
     nextDueInMs: nextDue === Number.POSITIVE_INFINITY ? undefined : nextDue - now,
     heldBack: due.length > runs.length,
-    orphans: absent.length > 0,
     othersRun: othersRun || due.length > runs.length,
   }
 }

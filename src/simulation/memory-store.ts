@@ -1,6 +1,6 @@
 import { type Cause, Clock, type Context, Effect, Queue, Stream } from 'effect'
 import type { Instant, Run } from '../domain/job.ts'
-import { AbsentAgents, returnMs } from '../store/absent-agents.ts'
+import { AbsentAgents, type Patience, returnMs } from '../store/absent-agents.ts'
 import { SessionGate } from '../store/session-gate.ts'
 import { type Command, Refused, SessionLost, Store, Unreachable } from '../store/store.ts'
 import { directLine, Line, type LineOptions, WriteRefused } from './line.ts'
@@ -56,14 +56,13 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
   /** As the real store does with what it is answered. */
   function noteAbsent(pid: number): void {
     const isFresh = database.now() < database.servesSince + returnMs
-    const others = statements.absentAgents(database, pid, earlier).filter((agent) => !earlier.has(agent))
-    const cutOff = (agent: AgentRow) => isBack || (isFresh && agent.loginAt < database.servesSince)
-    absent.note(new Map(others.map((agent) => [agent, cutOff(agent)])), options.nowMs())
+    const patience = (agent: AgentRow): Patience => {
+      if (earlier.has(agent)) return 'none'
+      return isBack || (isFresh && agent.loginAt < database.servesSince) ? 'return' : 'blink'
+    }
+    const agents = statements.absentAgents(database, pid, earlier)
+    absent.note(new Map(agents.map((agent) => [agent, patience(agent)])), options.nowMs())
     isBack = false
-  }
-
-  function isGivenUp(agent: AgentRow): boolean {
-    return earlier.has(agent) || absent.isGivenUp(agent, options.nowMs())
   }
 
   /** As the real store does where it cannot sign on: another session, with another number, takes the runs over. */
@@ -108,7 +107,7 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
           if (signedOnEarlierAs(pid)) return giveUpSession(`the session has our earlier number, ${pid}`)
           const holder = database.agents.get(pid)
           if (holder !== undefined) noteAbsent(0)
-          if (holder !== undefined && !isGivenUp(holder)) {
+          if (holder !== undefined && !absent.isGivenUp(holder, options.nowMs())) {
             return giveUpSession(`the session has the number ${pid} of an agent that is away, and may come back`)
           }
           return Effect.succeed(statements.register(database, pid, host, earlierPids, heldRuns))
@@ -123,6 +122,8 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
 
     rescueOrphans: line.send('rescueOrphans', (pid) => {
       noteAbsent(pid)
+      const nowMs = options.nowMs()
+      const isGivenUp = (agent: AgentRow) => absent.isGivenUp(agent, nowMs)
       return Effect.succeed(statements.rescueOrphans(database, pid, earlier, isGivenUp))
     }),
 
@@ -133,7 +134,10 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
           (pid) => {
             const now = database.now()
             noteAbsent(pid)
-            const claim = statements.claimDue(database, pid, host, earlier, slots)
+            const claim = {
+              ...statements.claimDue(database, pid, host, earlier, slots),
+              orphans: absent.outlook(options.nowMs()),
+            }
             return Effect.succeed({ claim, now })
           },
           { runs: [], slots },

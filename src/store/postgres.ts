@@ -2,7 +2,7 @@ import { Clock, type Context, Effect, Exit } from 'effect'
 import { nextRunAfter } from '../domain/catch-up.ts'
 import type { AttemptResult, Instant, Job, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
-import { AbsentAgents } from './absent-agents.ts'
+import { AbsentAgents, type Patience } from './absent-agents.ts'
 import { answerAt, Busy, batched, isServerError, ServerError } from './batched.ts'
 import { makeHistory } from './history.ts'
 import { attemptLetter, type JobDefinition, jobOf, runLetters } from './rows.ts'
@@ -65,8 +65,9 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
   /** Takes down which other agents are away. What cut off this agent may have cut off them. */
   const noteAbsent = (agents: readonly AbsentRow[]) =>
     Effect.map(monotonicMs, (nowMs) => {
-      const others = agents.filter(({ key }) => !earlierKeys.has(key))
-      absent.note(new Map(others.map(({ key, cutOff }) => [key, cutOff || isBack])), nowMs)
+      const patience = ({ key, cutOff }: AbsentRow): Patience =>
+        !mayReturn || earlierKeys.has(key) ? 'none' : cutOff || isBack ? 'return' : 'blink'
+      absent.note(new Map(agents.map((agent) => [agent.key, patience(agent)])), nowMs)
       isBack = false
     })
 
@@ -111,10 +112,12 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
     const orphans = yield* query<OrphanRow>(sql.findOrphans, [pid(), [...earlierKeys]])
     yield* noteAbsent(orphans)
     const nowMs = yield* monotonicMs
-    const isGivenUp = ({ key }: OrphanRow) => !mayReturn || earlierKeys.has(key) || absent.isGivenUp(key, nowMs)
-    return yield* rescueAgents(
-      orphans.filter((orphan) => isGivenUp(orphan) && (orphan.run === null || !unadopted.includes(orphan.run))),
+    const givenUp = orphans.filter(({ key }) => absent.isGivenUp(key, nowMs))
+    absent.postpone(
+      givenUp.map(({ key }) => key),
+      nowMs,
     )
+    return yield* rescueAgents(givenUp.filter(({ run }) => run === null || !unadopted.includes(run)))
   }).pipe(orLoseSession)
 
   const rescueAgents = Effect.fnUntraced(function* (orphans: readonly OrphanRow[]) {
@@ -171,7 +174,7 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
         ),
         nextDueInMs: row.next_due === null ? undefined : Number(row.next_due) - row.now,
         heldBack: row.held_back,
-        orphans: row.absent.length > 0,
+        orphans: absent.outlook(yield* monotonicMs),
         othersRun: row.others_run,
       }
     }).pipe(
@@ -180,7 +183,7 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
           runs: [],
           nextDueInMs: undefined,
           heldBack: false,
-          orphans: false,
+          orphans: 'none' as const,
           othersRun: true,
         }),
       ),

@@ -82,7 +82,7 @@ export function walkAgent() {
     runs: [],
     nextDueInMs: undefined,
     heldBack: false,
-    orphans: false,
+    orphans: 'none',
     othersRun: false,
     ...more,
   })
@@ -103,7 +103,12 @@ export function walkAgent() {
     'serving.checking': done('checkSchema', [facts, { type: 'refused', reason: 'no' }]),
     'serving.registering': done('register', [undefined]),
     'serving.rescuing': done('rescueOrphans', [[]]),
-    'serving.claiming': done('claimDue', [claim({}), claim({ runs: [run] }), claim({ orphans: true, heldBack: true })]),
+    'serving.claiming': done('claimDue', [
+      claim({}),
+      claim({ runs: [run] }),
+      claim({ orphans: 'away', heldBack: true }),
+      claim({ orphans: 'givenUp' }),
+    ]),
     'serving.waiting': [{ type: 'xstate.after.nextLook.agent.serving.waiting' }],
     'serving.deregistering': done('deregister', [undefined]),
   }

@@ -30,7 +30,10 @@ export const plantedBugs: readonly PlantedBug[] = [
       claimDue: (slots) =>
         line.send('claimDue', (pid) => {
           for (const row of database.jobs.values()) row.claimedBy = undefined
-          return Effect.succeed(statements.claimDue(database, pid, host, new Set(), slots))
+          return Effect.succeed({
+            ...statements.claimDue(database, pid, host, new Set(), slots),
+            orphans: 'none' as const,
+          })
         }),
     })),
   },
@@ -151,7 +154,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     seed: 27,
     parts: store(({ real }) => ({
       claimDue: (slots) =>
-        Effect.map(real.claimDue(slots), (claim) => (slots > 0 ? claim : { ...claim, orphans: false })),
+        Effect.map(real.claimDue(slots), (claim) => (slots > 0 ? claim : { ...claim, orphans: 'none' as const })),
     })),
   },
   {
@@ -168,7 +171,11 @@ export const plantedBugs: readonly PlantedBug[] = [
       claimDue: (slots) =>
         line.send(
           'claimDue',
-          (pid) => Effect.succeed(statements.claimDue(database, pid, 'nowhere', new Set(), slots)),
+          (pid) =>
+            Effect.succeed({
+              ...statements.claimDue(database, pid, 'nowhere', new Set(), slots),
+              orphans: 'none' as const,
+            }),
           { runs: [], slots },
         ),
     })),

@@ -224,7 +224,7 @@ describe.each([
     await run(dead.store.beginAttempt(aRun, step))
     await dead.vanish()
     const { store } = await db.agent('beta')
-    expect((await run(store.claimDue(1))).orphans).toBe(true)
+    expect((await run(store.claimDue(1))).orphans).toBe('away')
 
     const rescues = await rescued(store)
 
@@ -237,7 +237,7 @@ describe.each([
     expect(await db.job(id)).toMatchObject({ claimed: false })
     expect((await db.job(id)).nextRun).toBeGreaterThan(await run(store.now))
     expect(await db.agents()).toEqual(['beta'])
-    expect((await run(store.claimDue(1))).orphans).toBe(false)
+    expect((await run(store.claimDue(1))).orphans).toBe('none')
   })
 
   story('tells of a claim when it was made, and the one before, and whether an agent was up in time', async (db) => {
@@ -324,7 +324,7 @@ describe.each([
     const { aRun } = parts(claimed)
     const { store: other } = await db.agent('beta')
     await loseSession()
-    await until(async () => (await run(other.claimDue(1))).orphans, { what: 'the session to be gone' })
+    await until(async () => (await run(other.claimDue(1))).orphans === 'away', { what: 'the session to be gone' })
 
     const rescues = await run(other.rescueOrphans)
     await run(store.connect)

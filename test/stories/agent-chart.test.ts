@@ -552,7 +552,7 @@ stories.test('what the database refuses to log is tried again, and the agent is 
     02:00:01 what is written about refused is refused: a trigger raises an error
     02:00:08   work #1 succeeded
     02:00:10 beta crashes
-    02:00:26 alpha rescues other: run 2 aborted
+    02:00:36 alpha rescues other: run 2 aborted
     02:01:00 alpha is asked to stop, 1 running
     02:01:30 alpha aborts what runs
     02:01:40 what is written about refused is taken again

@@ -233,6 +233,31 @@ test('an occurrence that was cut off does not run again, even when the database 
   `)
 })
 
+test('an agent that always has something to do frees the jobs of one that is gone as soon as one that waits', () => {
+  const world = new World('2026-03-01T02:00:00')
+  world.guard()
+  world.job('long', { due: '02:00:00', steps: [{ name: 'work', takes: '1 hour' }] })
+  const alpha = world.agent('alpha')
+  world.until('02:00:10')
+  for (let n = 0; n < 100; n++)
+    world.job(`busy ${n}`, { due: '02:00:10', steps: [{ name: 'work', takes: '300 millis' }] })
+  world.agent('beta', { runsMax: 1 })
+  world.until('02:00:20')
+
+  alpha.crash()
+  world.until('02:00:30')
+
+  expect(
+    world.story
+      .split('\n')
+      .filter((line) => /crashes|rescues/.test(line))
+      .join('\n'),
+  ).toMatchInlineSnapshot(`
+    "02:00:20 alpha crashes
+    02:00:21.600 beta rescues long: run 1 aborted"
+  `)
+})
+
 test('a run goes on while the session is lost, and its end is logged once the database is back', () => {
   const world = new World('2026-03-01T02:00:00')
   world.job('steady', { due: '02:00:00', steps: [{ name: 'first', takes: '10 minutes' }, { name: 'second' }] })

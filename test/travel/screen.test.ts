@@ -43,7 +43,7 @@ test('a view shows the moment, the timeline, why, the machines and the tables', 
       .map(({ text }) => text)
       .join('\n'),
   ).toMatchInlineSnapshot(`
-    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 177
+    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 178
     02:00:00 ├────────────●─────────────────────────────!─────────────────!───────────────────┤ 02:20:00
 
     timeline
@@ -75,8 +75,7 @@ test('a view shows the moment, the timeline, why, the machines and the tables', 
     machines
       alpha                         serving.waiting  session 101
         host=alpha  runsMax=50  pollMs=5000  reconnectMsMax=30000  drainMs=60000  running=1
-        triesFailed=0  stopsAsked=0  nudged=false  nextLookMs=30000  announced=true  orphans=false
-        hasServed=true
+        triesFailed=0  stopsAsked=0  nudged=false  nextLookMs=30000  announced=true  hasServed=true
         run-1 nightly backup        stepping
           stepIndex=0
     ▸     step-1 dump               ending
@@ -97,7 +96,7 @@ test('a view shows the moment, the timeline, why, the machines and the tables', 
 
 test('keys lead to the next failure, and to the tables as they were', () => {
   expect(shown(after('n'))).toMatchInlineSnapshot(`
-    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 177
+    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 178
     02:00:00 ├─────────●─────────────────────!─────────────!──────────────┤ 02:20:00
       02:02:00.000  alpha               after nextLook: serving.waiting → serving.c…
       02:02:00.000  alpha               claimDue done: serving.claiming → serving.w…
@@ -123,7 +122,7 @@ test('keys lead to the next failure, and to the tables as they were', () => {
     ← → step, n p failure, g moment, r run, Tab pane, f fork, ? keys, q quit"
   `)
   expect(shown(after('n3'))).toMatchInlineSnapshot(`
-    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 177
+    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 178
     02:00:00 ├─────────●─────────────────────!─────────────!──────────────┤ 02:20:00
       02:02:00.000  alpha               after nextLook: serving.waiting → serving.c…
       02:02:00.000  alpha               claimDue done: serving.claiming → serving.w…
@@ -152,7 +151,7 @@ test('keys lead to the next failure, and to the tables as they were', () => {
 
 test('the story stands where the traveller is', () => {
   expect(shown(after('g02:10<return>4'))).toMatchInlineSnapshot(`
-    "night · 2026-03-01 02:10:00.000 UTC · transition 96 of 177
+    "night · 2026-03-01 02:10:00.000 UTC · transition 96 of 178
     02:00:00 ├─────────×────────────────────●!─────────────!──────────────┤ 02:20:00
       02:10:00.000  alpha/run-2/step-1  start: beginning
       02:10:00.000  alpha/run-2         start: stepping
