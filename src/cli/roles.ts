@@ -27,6 +27,7 @@ export function rolesSql(names: RoleNames): string {
     `GRANT USAGE ON SCHEMA pgagent TO ${agent};`,
     ...agentTableRights.map(({ table, verbs }) => `GRANT ${verbs.join(', ')} ON pgagent.${table} TO ${agent};`),
     ...agentSequences.map((name) => `GRANT USAGE ON SEQUENCE pgagent.${name} TO ${agent};`),
+    `-- Where it prunes the history (--keep, @keep): GRANT DELETE ON pgagent.pga_joblog TO ${agent};`,
     '',
     '-- Editors: whatever pgAdmin does with jobs, steps, schedules and exceptions; run a job now; abort a run.',
     '-- WHO MAY WRITE STEPS RUNS COMMANDS as the system user of the agent, unless that has --executors sql, and SQL as its',
@@ -45,6 +46,9 @@ export function rolesSql(names: RoleNames): string {
     ...createRole(names.reader, 'NOLOGIN'),
     `GRANT USAGE ON SCHEMA pgagent TO ${reader};`,
     ...readable.map((table) => `GRANT SELECT ON pgagent.${table} TO ${reader};`),
+    '',
+    '-- "escapement why" reads a history, which is there where Escapement was installed.',
+    grantHistory(`${agent}, ${editor}, ${reader}`),
     '',
     'COMMIT;',
     '',
@@ -73,6 +77,12 @@ function createRole(name: string, login: 'LOGIN' | 'NOLOGIN'): readonly string[]
   const exists = `SELECT FROM pg_catalog.pg_roles WHERE rolname = ${escapeLiteral(name)}`
   const create = `CREATE ROLE ${escapeIdentifier(name)} ${login};`
   return [`DO ${escapeLiteral(`BEGIN IF NOT EXISTS (${exists}) THEN ${create} END IF; END`)};`]
+}
+
+function grantHistory(roles: string): string {
+  const isThere = "to_regclass('pgagent.escapement_history') IS NOT NULL"
+  const grant = `GRANT SELECT ON pgagent.escapement_history TO ${roles};`
+  return `DO ${escapeLiteral(`BEGIN IF ${isThere} THEN ${grant} END IF; END`)};`
 }
 
 function refuseName(name: string): void {

@@ -84,10 +84,11 @@ END
 $$;
 COMMENT ON FUNCTION pgagent.escapement_job_next_run(int4, text, timestamptz) IS 'The next run of a job after a moment';
 
--- What follows the word of a setting in a comment, as in "@timezone Europe/Berlin"; null where there is no such line.
+-- What follows the word of a setting in a comment, as in "@timezone Europe/Berlin"; null where there is no such line. Of a
+-- comment that is too long for an agent, who fails such a job, no more is read than agents would read.
 CREATE OR REPLACE FUNCTION pgagent.escapement_setting(remark text, word text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-  SELECT CASE WHEN position('@' || word IN lower(remark)) > 0 THEN
-    btrim(substring(remark FROM '(?in)^[ \t]*@' || word || '(?![^ \t\r\n])([^\r\n]*)'), E' \t')
+  SELECT CASE WHEN position('@' || word IN lower(left(remark, 8388608))) > 0 THEN
+    btrim(substring(left(remark, 8388608) FROM '(?in)^[ \t]*@' || word || '(?![^ \t\r\n])([^\r\n]*)'), E' \t')
   END
 $$;
 COMMENT ON FUNCTION pgagent.escapement_setting(text, text) IS 'A setting in a comment';
