@@ -63,7 +63,8 @@ const logMode = 0o640
 /** Turns transitions into log lines, in one place. */
 export function logTransitions(write: (line: LogLine) => void): (transition: Transition) => void {
   const began = new WeakMap<AnyActorRef, number>()
-  let unreached: string | undefined
+  /** Why the database could not be served, since it last was: each reason is told once. */
+  const unreached = new Set<string>()
   let crowded = false
   const warnedOf = new Set<number>()
   let trouble = { reason: '', atMs: 0 }
@@ -88,17 +89,17 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
     if (fact.type === 'trouble') logTrouble(fact.reason)
     if (fact.type === 'stop') logStopAsked(context)
     if (fact.type === 'sessionLost' && to.startsWith('reconnecting')) {
-      unreached = fact.reason
+      unreached.add(fact.reason)
       write(warning(`the session with the database is lost: ${fact.reason}${runsGoOn(context.running)}`))
     }
     if ('output' in event) logAnswer(event, context)
     if (from === to) return
     if (from === undefined) write(debug(`host ${context.host} starts, at most ${context.runsMax} runs at a time`))
-    if (to.endsWith('.backingOff') && context.problem !== undefined && context.problem !== unreached) {
-      unreached = context.problem
+    if (to.endsWith('.backingOff') && context.problem !== undefined && !unreached.has(context.problem)) {
+      unreached.add(context.problem)
       write(
         warning(
-          `cannot serve the database: ${unreached}; trying again at least every ${formatDuration(context.reconnectMsMax)}`,
+          `cannot serve the database: ${context.problem}; trying again at least every ${formatDuration(context.reconnectMsMax)}`,
         ),
       )
     }
@@ -158,8 +159,8 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
   }
 
   function logClaim({ runs, heldBack }: Claim, { running, runsMax }: AgentNumbers): void {
-    if (unreached !== undefined) write({ level: 0, severity: 'INFO', text: 'the database is served again' })
-    unreached = undefined
+    if (unreached.size > 0) write({ level: 0, severity: 'INFO', text: 'the database is served again' })
+    unreached.clear()
     for (const { job } of runs) warnOfEverySecondMinute(job)
     for (const run of runs) logLate(run)
     if (runs.length > 0) write(debug(`claimed ${runs.length} due, ${running} running`))

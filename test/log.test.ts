@@ -2,7 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { logWriter } from '../src/log.ts'
+import { createActor, fromPromise, SimulatedClock } from 'xstate'
+import { logTransitions, logWriter } from '../src/log.ts'
+import { agentMachine, type Connected } from '../src/machines/agent.machine.ts'
+import { observed } from '../src/machines/transition.ts'
 
 test('a log file that is made is not for everybody to read, also after it was moved away', () => {
   const folder = mkdtempSync(join(tmpdir(), 'escapement-log-'))
@@ -19,4 +22,32 @@ test('a log file that is made is not for everybody to read, also after it was mo
     process.umask(umask)
     rmSync(folder, { recursive: true })
   }
+})
+
+test('each reason why a server cannot be reached is told once, however they take turns', async () => {
+  const clock = new SimulatedClock()
+  const lines: string[] = []
+  let tries = 0
+  const connect = fromPromise<Connected, undefined>(async () => ({
+    type: 'unreachable',
+    reason: tries++ % 2 === 0 ? 'refused' : 'reset',
+  }))
+  const machine = observed(
+    agentMachine.provide({ actors: { connect } }),
+    logTransitions(({ level, text }) => level === 0 && lines.push(text)),
+  )
+  const input = { host: 'alpha', runsMax: 1, pollMs: 1_000, reconnectMsMax: 30_000, drainMs: 1_000 }
+  const agent = createActor(machine, { input, clock }).start()
+
+  for (let steps = 0; steps < 100; steps++) {
+    await new Promise(setImmediate)
+    clock.increment(250)
+  }
+  agent.stop()
+
+  expect(tries).toBeGreaterThan(10)
+  expect(lines).toEqual([
+    'cannot serve the database: refused; trying again at least every 30s',
+    'cannot serve the database: reset; trying again at least every 30s',
+  ])
 })
