@@ -275,7 +275,15 @@ describe.each([
     expect(shown).toMatchObject({ jstkind: false, jstconntype: true, jstcode: request, jstdbname: '', jstconnstr: '' })
     expect(await all(pgadmin.jobProperties(id))).toMatchObject([{ jobdesc: comment }])
 
-    const agent = await new AgentProcess(['-l', '2', '-t', '1', database?.conninfo ?? '']).serving()
+    const agent = await new AgentProcess([
+      '-l',
+      '2',
+      '-t',
+      '1',
+      '--http-allow',
+      '127.0.0.1',
+      database?.conninfo ?? '',
+    ]).serving()
     await client.query(pgadmin.runNow(id))
     expect(await ended(client, id, 60_000)).toBe('s')
     expect(await agent.stop()).toBe(0)

@@ -38,11 +38,21 @@ describe('where the schema was installed, a person learns that', () => {
     )
   })
 
-  test('it was for another host', async () => {
-    const job = await site.job('hosted', { host: 'beta', nextRun: '2024-03-12 02:00' })
-    expect(await site.why(job, '2024-03-12T02:00')).toMatch(
+  test('it is for another host', async () => {
+    const own = await createDatabase({ schema: 'installed' })
+    const elsewhere = await HistorySite.open(own)
+    await elsewhere.client.query("INSERT INTO pgagent.pga_jobagent VALUES (pg_backend_pid(), now(), 'alpha')")
+    const job = await elsewhere.job('hosted', { host: 'beta', nextRun: '2024-03-12 02:00' })
+    expect(await elsewhere.why(job, '2024-03-12T02:00')).toMatch(
       /^\S+ it has been due since 2024-03-12 02:00:00\+00:00, and nobody has taken it up yet: the job is for host "beta", and agents were on alpha$/,
     )
+    await own.drop()
+  })
+
+  test('it was for another host', async () => {
+    const job = await site.job('hosted once', { host: 'beta', nextRun: '2024-03-12 02:00' })
+    await site.at('2024-03-13 12:00', `UPDATE pgagent.pga_job SET jobnextrun = '2024-12-01' WHERE jobid = ${job}`)
+    expect(await site.why(job, '2024-03-12T02:00')).toMatch(/the job is for host "beta", and agents were on alpha/)
   })
 
   test('no agent was up, and that one run made up for what was due meanwhile', async () => {
