@@ -56,9 +56,14 @@ test('what a gone agent left is removed, and so is what one left whose number is
   expect(readdirSync(parent)).toEqual([basename(ours)])
 })
 
-test('what belongs to a living agent, another host, or is named otherwise, stays', async () => {
+test('what belongs to a living agent, another host, an agent without a start time, or is named otherwise, stays', async () => {
   const pid = await goneProcess()
-  const names = [nameBy({ pid, host: '00000000' }), 'escapement-1-2-abcdef', `${nameBy({ pid })}.bak`]
+  const names = [
+    nameBy({ pid, host: '00000000' }),
+    nameBy({ pid, startedAt: '0' }),
+    'escapement-1-2-abcdef',
+    `${nameBy({ pid })}.bak`,
+  ]
   for (const name of names) mkdirSync(join(parent, name), { mode: 0o700 })
   expect(await removeAbandonedScripts(parent)).toEqual({ removed: 0, left: [] })
   expect(readdirSync(parent).sort()).toEqual([basename(ours), ...names].sort())
@@ -140,4 +145,4 @@ test('an agent removes at its start what one that was killed outright has left, 
     await database.drop()
   }
   expect(readdirSync(parent).sort()).toEqual([basename(ours), 'pids'].sort())
-})
+}, 90_000)
