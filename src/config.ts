@@ -19,7 +19,7 @@ export type AgentConfig = {
   readonly executors: readonly StepKind[]
   /** The inner places that HTTP steps may reach. */
   readonly httpAllow: readonly HttpAllowance[]
-  /** How much of the history is kept of jobs whose comments say nothing. */
+  /** Which runs are kept of jobs whose comments say nothing. */
   readonly keep: Keep
   readonly logFile: string | undefined
   readonly logLevel: LogLevel

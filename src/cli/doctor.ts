@@ -1,11 +1,11 @@
 import { hostname } from 'node:os'
-import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type Command, Option } from 'commander'
 import { executorKinds } from '../config.ts'
 import { examine } from '../doctor/examine.ts'
 import type { StepKind } from '../domain/job.ts'
-import { parseDuration } from '../domain/settings.ts'
 import { inSession } from './connect.ts'
 import { examinationJson, examinationText } from './doctor-text.ts'
+import { durationOption } from './duration-option.ts'
 import { printJson, printLine } from './print.ts'
 import { conninfoOnly, type TargetFlags, targetCommand } from './target.ts'
 
@@ -48,7 +48,7 @@ export function examineOptions(command: Command): Command {
         .env('ESCAPEMENT_HOST')
         .default(hostname()),
     )
-    .option('--connect-timeout <duration>', 'how long to wait for the connection of a step', duration, 5_000)
+    .option('--connect-timeout <duration>', 'how long to wait for the connection of a step', durationOption(1), 5_000)
     .option('--no-connections', 'do not open the connections of steps')
 }
 
@@ -57,13 +57,6 @@ export function optionsOf(flags: ExamineFlags, conninfo: Parameters<typeof exami
     ...{ conninfo, host: flags.host, open: flags.connections, timeoutMs: flags.connectTimeout },
     ...(flags.executors && { executors: flags.executors }),
   }
-}
-
-function duration(text: string): number {
-  const durationMs = parseDuration(text)
-  if (durationMs === undefined || durationMs === 0)
-    throw new InvalidArgumentError('It must be a duration, as 5s or 1m.')
-  return durationMs
 }
 
 const help = `

@@ -1,12 +1,12 @@
 import { writeFile } from 'node:fs/promises'
 import { type Command, InvalidArgumentError } from 'commander'
-import { parseDuration } from '../domain/settings.ts'
 import { type RehearsedRun, rehearse } from '../simulation/rehearsal.ts'
 import { zoneNamed } from '../simulation/rehearsal-clock-changes.ts'
 import { RehearsalReporter } from '../simulation/rehearsal-report.ts'
 import { timelineSvg } from '../simulation/rehearsal-svg.ts'
 import { CliError } from './cli-error.ts'
 import { inSession } from './connect.ts'
+import { durationOption } from './duration-option.ts'
 import { printJson, printLine, warn } from './print.ts'
 import { reportJson } from './rehearse-json.ts'
 import { apart, momentIn, spanIn } from './rehearse-moments.ts'
@@ -46,7 +46,7 @@ export function rehearseCommand(): Command {
       (text, all: readonly string[]) => [...all, text],
       [],
     )
-    .option('--assume <duration>', 'what a step takes that never ran', duration, 1_000)
+    .option('--assume <duration>', 'what a step takes that never ran', durationOption(1), 1_000)
     .option('--seed <number>', 'draws other durations and failures from the history', wholeNumber(0xffff_ffff), 1)
     .option('--all', 'with every job, remark and run')
     .option('--svg <file>', 'also draw a timeline')
@@ -100,13 +100,6 @@ function wholeNumber(max: number): (text: string) => number {
       throw new InvalidArgumentError(`It must be a whole number from 1 to ${max}.`)
     return Number(text)
   }
-}
-
-function duration(text: string): number {
-  const durationMs = parseDuration(text)
-  if (durationMs === undefined || durationMs === 0)
-    throw new InvalidArgumentError('It must be a duration, as 90s or 5m.')
-  return durationMs
 }
 
 const help = `

@@ -27,7 +27,7 @@ export function rolesSql(names: RoleNames): string {
     `GRANT USAGE ON SCHEMA pgagent TO ${agent};`,
     ...agentTableRights.map(({ table, verbs }) => `GRANT ${verbs.join(', ')} ON pgagent.${table} TO ${agent};`),
     ...agentSequences.map((name) => `GRANT USAGE ON SEQUENCE pgagent.${name} TO ${agent};`),
-    `-- Where it prunes the history (--keep, @keep): GRANT DELETE ON pgagent.pga_joblog TO ${agent};`,
+    `-- Where it prunes old runs (--keep, @keep): GRANT DELETE ON pgagent.pga_joblog TO ${agent};`,
     '',
     '-- Editors: whatever pgAdmin does with jobs, steps, schedules and exceptions; run a job now; abort a run.',
     '-- WHO MAY WRITE STEPS RUNS COMMANDS as the system user of the agent, unless that has --executors sql, and SQL as its',

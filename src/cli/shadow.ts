@@ -1,14 +1,14 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import { Effect } from 'effect'
 import { DatabaseError } from 'pg'
-import { formatDuration, parseDuration } from '../domain/settings.ts'
 import { ConnectError } from '../postgres/connect-error.ts'
 import type { Session } from '../postgres/session.ts'
 import { clearError } from './clear-error.ts'
 import { CliError, UsageError } from './cli-error.ts'
 import { inSession } from './connect.ts'
 import { listenForDeparture } from './departure.ts'
+import { durationOption } from './duration-option.ts'
 import { printLine } from './print.ts'
 import { ShadowWatch } from './shadow-watch.ts'
 import { divideArguments, type TargetFlags, targetCommand } from './target.ts'
@@ -26,9 +26,9 @@ export function shadowCommand(): Command {
     .description(
       'Watches a live pgAgent, and tells of each occurrence what Escapement would have done: nothing is run, and nothing is written.',
     )
-    .option('--for <duration>', 'end by itself after that, as 24h (default: until Ctrl-C)', duration(1_000))
-    .option('--every <duration>', 'how often to look', duration(100, 60_000), 1_000)
-    .option('--late <duration>', 'from how much on a start is late', duration(1), 1_000)
+    .option('--for <duration>', 'end by itself after that, as 24h (default: until Ctrl-C)', durationOption(1_000))
+    .option('--every <duration>', 'how often to look', durationOption(100, 60_000), 1_000)
+    .option('--late <duration>', 'from how much on a start is late', durationOption(1), 1_000)
     .option('--all', 'tell also of occurrences in which both agree')
     .addHelpText('after', help)
     .action(async (given: string[], flags: ShadowFlags) => {
@@ -118,20 +118,6 @@ const answerMaxMs = 30_000
 const farewellMs = 2_000
 const firstPauseMs = 1_000
 const lastPauseMs = 30_000
-
-function duration(minMs: number, maxMs = Number.POSITIVE_INFINITY): (text: string) => number {
-  return (text) => {
-    const durationMs = parseDuration(text)
-    if (durationMs === undefined || durationMs < minMs || durationMs > maxMs) {
-      const range =
-        maxMs === Number.POSITIVE_INFINITY
-          ? `, ${formatDuration(minMs)} or more`
-          : ` from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`
-      throw new InvalidArgumentError(`It must be a duration, as 90s or 24h${range}.`)
-    }
-    return durationMs
-  }
-}
 
 const help = `
 It needs USAGE on schema pgagent and SELECT on its tables, and makes no row in pga_jobagent. It reads them once a second

@@ -1,6 +1,7 @@
 import type { Client } from 'pg'
 import type { Instant } from '../domain/job.ts'
 import type { Hindrance, NextRunSet, Past, PastRun, Presence } from '../reasons/past.ts'
+import { epochMs } from '../store/definition.ts'
 import { hasSession } from '../store/has-session.ts'
 import { type JobState, stateOf, versionsOf, whenIn } from './why-versions.ts'
 
@@ -176,11 +177,9 @@ type AgentRow = {
   readonly lastSeen: number | null
 }
 
-const ms = (column: string) => `(extract(epoch FROM ${column}) * 1000)::float8`
-
 /** The last sign of life of whoever had signed on at one moment and was found gone at another: a run that began or ended. */
 const lastSeen = (since: string, found: string) => `(
-  SELECT CASE WHEN jlgstart >= ${since} THEN ${ms(`CASE WHEN jlgstart + jlgduration < ${found} THEN jlgstart + jlgduration ELSE jlgstart END`)} END
+  SELECT CASE WHEN jlgstart >= ${since} THEN ${epochMs(`CASE WHEN jlgstart + jlgduration < ${found} THEN jlgstart + jlgduration ELSE jlgstart END`)} END
   FROM pgagent.pga_joblog WHERE jlgstart < ${found} ORDER BY jlgid DESC LIMIT 1)`
 
 const presentQuery = `
@@ -188,14 +187,14 @@ const presentQuery = `
       SELECT jsonb_agg(to_jsonb(s) || jsonb_build_object('exceptions', coalesce((
         SELECT jsonb_agg(to_jsonb(e)) FROM pgagent.pga_exception AS e WHERE jexscid = jscid), '[]')) ORDER BY jscid)
       FROM pgagent.pga_schedule AS s WHERE jscjobid = jobid), '[]') AS schedules,
-    ${ms('clock_timestamp()')} AS now, current_setting('TimeZone') AS "timeZone", current_user AS role,
+    ${epochMs('clock_timestamp()')} AS now, current_setting('TimeZone') AS "timeZone", current_user AS role,
     history.oid IS NOT NULL AS "hasHistory", coalesce(has_table_privilege(history.oid, 'SELECT'), false) AS "mayRead"
   FROM pgagent.pga_job AS j LEFT JOIN pg_class AS history
     ON relname = 'escapement_history' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'pgagent')
   WHERE jobid = $1`
 
 const historyQuery = `
-  SELECT ${ms('at')} AS at, what, who, CASE WHEN what = 'agent' THEN details || jsonb_build_object('lastSeen',
+  SELECT ${epochMs('at')} AS at, what, who, CASE WHEN what = 'agent' THEN details || jsonb_build_object('lastSeen',
       ${lastSeen("(details ->> 'since')::timestamptz", 'history.at')}) ELSE details END AS details
   FROM pgagent.escapement_history AS history
   WHERE (job = $1 OR job IS NULL) AND what <> 'begun' AND (
@@ -206,10 +205,10 @@ const historyQuery = `
       WHERE what = 'agent' AND at < $2::timestamptz - interval '1 day' GROUP BY who))
   ORDER BY history.at, id`
 
-const begunQuery = `SELECT ${ms('min(at)')} AS at FROM pgagent.escapement_history WHERE what = 'begun'`
+const begunQuery = `SELECT ${epochMs('min(at)')} AS at FROM pgagent.escapement_history WHERE what = 'begun'`
 
 const runsQuery = `
-  SELECT jlgid AS id, ${ms('jlgstart')} AS start, ${ms('jlgstart + jlgduration')} AS end,
+  SELECT jlgid AS id, ${epochMs('jlgstart')} AS start, ${epochMs('jlgstart + jlgduration')} AS end,
     CASE jlgstatus WHEN 's' THEN 'succeeded' WHEN 'f' THEN 'failed' WHEN 'd' THEN 'aborted' WHEN 'i' THEN 'incomplete'
       ELSE 'running' END AS status,
     CASE WHEN jlgstatus = 'i' THEN (
@@ -219,7 +218,7 @@ const runsQuery = `
   ORDER BY jlgstart, jlgid`
 
 const agentsQuery = `
-  SELECT jagstation AS host, jagpid AS pid, ${ms('jaglogintime')} AS since, ${hasSession} AS lives,
+  SELECT jagstation AS host, jagpid AS pid, ${epochMs('jaglogintime')} AS since, ${hasSession} AS lives,
     ${lastSeen('jaglogintime', 'clock_timestamp()')} AS "lastSeen"
   FROM pgagent.pga_jobagent ORDER BY jaglogintime`
 

@@ -10,7 +10,7 @@ type Settings = {
   readonly keep?: Keep
 }
 
-/** How much of the history is kept; what is undefined sets no limit. A run goes when it is past any limit. */
+/** Which runs are kept in the log; what is undefined sets no limit. A run goes when it is past any limit. */
 export type Keep = {
   readonly ageMs?: number
   /** For runs that did not succeed, in place of the other limits. */
@@ -169,7 +169,7 @@ function parseKeep(words: string): Settings | undefined {
   }
 }
 
-/** An hour or more, so that a slip does not cost the history; a thousand years at most. */
+/** An hour or more, so that a slip does not cost what is logged; a thousand years at most. */
 export function parseKeepAge(text: string): number | undefined {
   const ageMs = parseDuration(text)
   return ageMs === undefined || ageMs < 3_600_000 || ageMs > 365_000 * 86_400_000 ? undefined : ageMs

@@ -26,15 +26,15 @@ export type AbandonedScripts = { readonly removed: number; readonly left: readon
 /**
  * Removes the folders of scripts whose agent is gone without having removed them.
  *
- * Only those of agents of this host and this user, whose process is gone or, by its start time, another one by now. A
- * link is never followed, and what is not private is not ours. A script that has outlived its agent loses its file, not
- * its life. Never rejects.
+ * Only those of agents of this host and this user, whose process is gone or, by its start time, another one by now; none
+ * where /proc tells no start times. A link is never followed, and what is not private is not ours. A script that has
+ * outlived its agent loses its file, not its life. Never rejects.
  */
 export async function removeAbandonedScripts(parent = temporaryFolder()): Promise<AbandonedScripts> {
   const left: string[] = []
   let removed = 0
   for (const name of await readdir(parent).catch(() => [])) {
-    const [, pid, startedAt, host] = /^escapement-\d+-\d+-(\d+)_(\d+)_([\da-f]{8})_\w{6}$/.exec(name) ?? []
+    const [, pid, startedAt, host] = /^escapement-\d+-\d+-(\d+)_([1-9]\d*)_([\da-f]{8})_\w{6}$/.exec(name) ?? []
     if (pid === undefined || startedAt === undefined || host !== thisHost) continue
     const path = join(parent, name)
     if ((await startOf(Number(pid))) === startedAt || !(await isPrivate(path))) continue

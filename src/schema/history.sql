@@ -5,6 +5,9 @@
 --
 -- No trigger here makes an edit fail, whoever edits: they run with the rights of the owner, wait for no lock for long, and
 -- swallow every error, in a subtransaction that writes nothing but the row of the history.
+--
+-- Whoever may use the schema can put these functions on a table of their own, whose types bring casts along that would run
+-- with the owner's rights. So each looks first whether it is on its own table.
 
 CREATE TABLE IF NOT EXISTS pgagent.escapement_history (
   id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -30,6 +33,9 @@ SELECT 'begun' WHERE NOT EXISTS (SELECT FROM pgagent.escapement_history WHERE wh
 CREATE OR REPLACE FUNCTION pgagent.escapement_remember_job() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
+  IF TG_RELID <> 'pgagent.pga_job'::regclass THEN
+    RETURN NULL;
+  END IF;
   INSERT INTO pgagent.escapement_history (what, job, who, details) VALUES (
     'job', NEW.jobid, concat_ws(' with ', session_user, nullif(current_setting('application_name'), '')),
     CASE TG_OP
@@ -73,6 +79,9 @@ COMMENT ON TRIGGER escapement_remember_job_update ON pgagent.pga_job IS 'Keeps w
 CREATE OR REPLACE FUNCTION pgagent.escapement_remember_schedule() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
+  IF TG_RELID <> 'pgagent.pga_schedule'::regclass THEN
+    RETURN NULL;
+  END IF;
   INSERT INTO pgagent.escapement_history (what, job, who, details)
   SELECT 'schedule', edit.job, concat_ws(' with ', session_user, nullif(current_setting('application_name'), '')),
     jsonb_build_object('id', edit.id, 'name', edit.name, 'does', lower(TG_OP), 'before', edit.before)
@@ -109,6 +118,9 @@ COMMENT ON TRIGGER escapement_remember_schedule_delete ON pgagent.pga_schedule I
 CREATE OR REPLACE FUNCTION pgagent.escapement_remember_exception() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
+  IF TG_RELID <> 'pgagent.pga_exception'::regclass THEN
+    RETURN NULL;
+  END IF;
   INSERT INTO pgagent.escapement_history (what, job, who, details)
   SELECT 'exception', jscjobid, concat_ws(' with ', session_user, nullif(current_setting('application_name'), '')),
     jsonb_build_object('id', edit.id, 'schedule', jscid, 'name', jscname, 'does', lower(TG_OP), 'before', edit.before)
@@ -136,6 +148,9 @@ COMMENT ON TRIGGER escapement_remember_exception ON pgagent.pga_exception IS 'Ke
 CREATE OR REPLACE FUNCTION pgagent.escapement_remember_agent() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
+  IF TG_RELID <> 'pgagent.pga_jobagent'::regclass THEN
+    RETURN NULL;
+  END IF;
   INSERT INTO pgagent.escapement_history (what, who, details) VALUES ('agent', OLD.jagstation, jsonb_build_object(
     'pid', OLD.jagpid, 'since', OLD.jaglogintime, 'signedOff', OLD.jagpid = pg_backend_pid(),
     'serverStarted', pg_postmaster_start_time()));

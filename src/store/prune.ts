@@ -76,7 +76,7 @@ function youngestMs(limited: readonly Keep[]): number | null {
 }
 
 const missingRight =
-  'this role lacks a right to prune the history: GRANT DELETE ON pgagent.pga_joblog to it, or keep everything'
+  'this role lacks a right to prune old runs: GRANT DELETE ON pgagent.pga_joblog to it, or keep everything'
 
 function lacksRight<E>(query: Query<E>): Effect.Effect<boolean, E> {
   return query<{ may: boolean }>(`SELECT has_table_privilege('pgagent.pga_joblog', 'DELETE') AS may`).pipe(

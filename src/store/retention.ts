@@ -5,7 +5,7 @@ import { openSession } from '../postgres/session.ts'
 import { pruneRuns } from './prune.ts'
 
 /**
- * Prunes the history from time to time, until the scope is closed: what is older, or more, than jobs' comments and the
+ * Prunes old runs from time to time, until the scope is closed: what is older, or more, than jobs' comments and the
  * agent's options keep.
  *
  * It has a session of its own, and only while it prunes, so that no claim ever waits for it. Of several agents that
@@ -49,8 +49,10 @@ export type RetentionFact =
   | { readonly type: 'pruned'; readonly runs: number }
   | { readonly type: 'notPruned'; readonly reason: string }
 
-/** Nobody's lock is waited for, and no statement lasts. */
-const sessionSettings = `SET lock_timeout = '500ms'; SET statement_timeout = '30s'; SET default_transaction_read_only = off`
+/** Nobody's lock is waited for, and no statement lasts. What others write meanwhile is no reason to fail. */
+const sessionSettings = `
+  SET lock_timeout = '500ms'; SET statement_timeout = '30s';
+  SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off`
 
 /** Any number will do that is the same for all agents. */
 const lock = 'pg_try_advisory_lock(1702060885, 1801807216)'

@@ -25,12 +25,13 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
   const connect = Effect.gen(function* () {
     yield* end
     const scope = yield* Scope.fork(outerScope)
-    const opened = yield* openSession(conninfo, { applicationName: `escapement ${host}` }).pipe(
+    const { opened, schemasOpenToAll } = yield* openSession(conninfo, { applicationName: `escapement ${host}` }).pipe(
       Scope.provide(scope),
       Effect.mapError(({ kind, message }) =>
         kind === 'unreachable' ? new Unreachable({ message }) : new Refused({ message }),
       ),
-      Effect.tap(prepareSession),
+      Effect.bindTo('opened'),
+      Effect.bind('schemasOpenToAll', ({ opened }) => prepareSession(opened)),
       Effect.onError(() => Scope.close(scope, Exit.void)),
     )
     const commands = yield* Queue.unbounded<Command, Cause.Done>()
@@ -48,7 +49,7 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
       if (command?.type === 'abort') hearAbort(service, command.jobId, processId)
       else if (command !== undefined) Queue.offerUnsafe(commands, command)
     })
-    for (const name of yield* schemasOpenToAll(opened)) {
+    for (const name of schemasOpenToAll) {
       const reason = `everybody may create functions in schema "${name}", and the triggers of this site need the agent's search path: REVOKE CREATE ON SCHEMA "${name}" FROM PUBLIC, lest anybody have the agent run theirs`
       Queue.offerUnsafe(commands, { type: 'trouble', reason })
     }
@@ -202,15 +203,19 @@ function isBug(cause: unknown): boolean {
   return cause instanceof TypeError || cause instanceof RangeError
 }
 
-/** A standby cannot be written to, but may be promoted: it is waited for. */
-function prepareSession({ client, target }: Session): Effect.Effect<void, Unreachable> {
+/**
+ * Readies a session, and answers in which schemas of its search path everybody may create: none where that is the
+ * system's own. A standby cannot be written to, but may be promoted: it is waited for.
+ */
+function prepareSession({ client, target }: Session): Effect.Effect<readonly string[], Unreachable> {
   return Effect.tryPromise({
     try: async () => {
       await client.query(sessionSettings)
       const { rows } = await client.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby')
       const { rows: triggers } = await client.query<{ present: boolean }>(siteTriggers)
       if (triggers[0]?.present) await client.query('RESET search_path')
-      return rows[0]?.standby === true
+      const { rows: schemas } = await client.query<{ name: string }>(openSchemas)
+      return { isStandby: rows[0]?.standby === true, schemasOpenToAll: schemas.map(({ name }) => name) }
     },
     catch: (cause) => new Unreachable({ message: `${target}: ${(cause as Error).message}` }),
   }).pipe(
@@ -219,21 +224,14 @@ function prepareSession({ client, target }: Session): Effect.Effect<void, Unreac
       orElse: () => Effect.fail(new Unreachable({ message: `${target} does not answer` })),
     }),
     Effect.filterOrFail(
-      (standby) => !standby,
+      ({ isStandby }) => !isStandby,
       () =>
         new Unreachable({
           message: `${target} is a standby, which cannot be written to (target_session_attrs=read-write finds the primary among several hosts)`,
         }),
     ),
+    Effect.map(({ schemasOpenToAll }) => schemasOpenToAll),
   )
-}
-
-/** None where the search path is the system's own. */
-function schemasOpenToAll({ client, target }: Session): Effect.Effect<readonly string[], Unreachable> {
-  return Effect.tryPromise({
-    try: async () => (await client.query<{ name: string }>(openSchemas)).rows.map(({ name }) => name),
-    catch: (cause) => new Unreachable({ message: `${target}: ${(cause as Error).message}` }),
-  })
 }
 
 type AbortAsker = { readonly role: string; readonly may: boolean }

@@ -1,7 +1,6 @@
 import { returnMs } from './absent-agents.ts'
 import { definition, definitionBytes, definitionBytesMax, epochMs } from './definition.ts'
 import { hasSession } from './has-session.ts'
-import { agentSequences, agentTableRights } from './rights.ts'
 
 /**
  * The SQL of the store. Every statement stands alone, in a transaction of its own.
@@ -256,33 +255,6 @@ export const rescueJob = `
 export const deleteAgent = `
   DELETE FROM pgagent.pga_jobagent
   WHERE jagpid = $1 AND NOT EXISTS (SELECT FROM pgagent.pga_job WHERE jobagentid = $1)`
-
-/** What an agent needs to know of a database before it serves it; a row in any case. */
-export const schemaFacts = `
-  SELECT
-    current_database() AS database, current_user AS role,
-    current_setting('server_version') AS server, current_setting('server_version_num')::int AS server_number,
-    current_setting('TimeZone') AS time_zone,
-    EXISTS (SELECT FROM pg_class WHERE relnamespace = namespace.oid AND relname = 'pga_job') AS has_jobs,
-    EXISTS (SELECT FROM pg_proc WHERE pronamespace = namespace.oid AND proname = 'pgagent_schema_version'
-      AND pronargs = 0 AND prorettype = 'int2'::regtype) AS has_version,
-    EXISTS (SELECT FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid JOIN pg_class ON pg_class.oid = tgrelid
-      WHERE relnamespace = namespace.oid AND relname = 'pga_job' AND proname LIKE 'escapement%') AS announces,
-    has_schema_privilege(namespace.oid, 'USAGE') AS may_use
-  FROM (VALUES (1)) AS always LEFT JOIN pg_namespace AS namespace ON nspname = 'pgagent'`
-
-/** For a schema that is there: its version, and the rights that are missing. */
-export const schemaRights = `
-  SELECT pgagent.pgagent_schema_version() AS version, ARRAY(
-    SELECT string_agg(verb, ', ' ORDER BY array_position(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], verb)) || ' ON pgagent.' || relation
-    FROM (VALUES ${agentTableRights.flatMap(({ table, verbs }) => verbs.map((verb) => `('${table}', '${verb}')`)).join(', ')}
-    ) AS needed (relation, verb)
-    WHERE NOT has_table_privilege('pgagent.' || relation, verb)
-    GROUP BY relation
-    UNION ALL
-    SELECT 'USAGE ON SEQUENCE pgagent.' || name
-    FROM unnest(ARRAY['${agentSequences.join("', '")}']) AS name
-    WHERE NOT has_sequence_privilege('pgagent.' || name, 'USAGE')) AS missing`
 
 /** $1 the process number of a session that asked for an abort: whose it is, and whether that role may change jobs. */
 export const abortAsker = `

@@ -56,9 +56,14 @@ test('what a gone agent left is removed, and so is what one left whose number is
   expect(readdirSync(parent)).toEqual([basename(ours)])
 })
 
-test('what belongs to a living agent, another host, or is named otherwise, stays', async () => {
+test('what belongs to a living agent, another host, an agent without a start time, or is named otherwise, stays', async () => {
   const pid = await goneProcess()
-  const names = [nameBy({ pid, host: '00000000' }), 'escapement-1-2-abcdef', `${nameBy({ pid })}.bak`]
+  const names = [
+    nameBy({ pid, host: '00000000' }),
+    nameBy({ pid, startedAt: '0' }),
+    'escapement-1-2-abcdef',
+    `${nameBy({ pid })}.bak`,
+  ]
   for (const name of names) mkdirSync(join(parent, name), { mode: 0o700 })
   expect(await removeAbandonedScripts(parent)).toEqual({ removed: 0, left: [] })
   expect(readdirSync(parent).sort()).toEqual([basename(ours), ...names].sort())
@@ -108,24 +113,26 @@ test('an agent removes at its start what one that was killed outright has left, 
   const database = await createDatabase({ schema: 'installed', tcp: true })
   const agents: AgentProcess[] = []
   const start = async (host: string) => {
-    const agent = new AgentProcess(['-l', '1', '--host', host, database.conninfo], { TMPDIR: parent })
+    const agent = new AgentProcess(['-l', '1', '--drain-timeout', '10ms', '--host', host, database.conninfo], {
+      TMPDIR: parent,
+    })
     agents.push(agent)
     return agent.serving()
   }
   try {
     const client: Client = await database.client()
-    const pids = join(parent, 'pids')
     const begin = async (host: string) => {
-      const job = await createJob(client, host, [{ kind: 'b', code: `echo $$ >> ${pids}; exec sleep 600` }])
+      const begun = join(parent, `pid-of-${host}`)
+      const job = await createJob(client, host, [
+        { kind: 'b', code: `echo $$ > ${begun}.new && mv ${begun}.new ${begun}; exec sleep 600` },
+      ])
       await client.query('UPDATE pgagent.pga_job SET jobhostagent = $2 WHERE jobid = $1', [job, host])
-      const before = readdirSync(parent).length
       await runNow(client, job)
-      await until(() => readdirSync(parent).length > before, { what: 'the folder of the script' })
+      await until(() => existsSync(begun), { timeoutMs: 30_000, what: `the script of ${host} to begin` })
     }
     const [doomed] = [await start('doomed'), await start('living')]
     await begin('doomed')
     await begin('living')
-    await until(() => existsSync(pids), { what: 'the scripts to begin' })
     await doomed.stop('SIGKILL')
     const before = readdirSync(parent)
 
@@ -133,11 +140,10 @@ test('an agent removes at its start what one that was killed outright has left, 
     expect(next.log).toMatch(/INFO: removed the folder of a script, left by an agent that is gone/)
     expect(before.length - readdirSync(parent).length).toBe(1)
     // The scripts that the killed agent left running are this test's to end.
-    process.kill(Number(readFileSync(pids, 'utf8').split('\n')[0]), 'SIGKILL')
+    process.kill(Number(readFileSync(join(parent, 'pid-of-doomed'), 'utf8')), 'SIGKILL')
   } finally {
-    for (const agent of agents.slice(1)) agent.child.kill('SIGTERM')
-    for (const agent of agents.slice(1)) await agent.stop('SIGTERM')
+    await Promise.all(agents.map((agent) => agent.stop('SIGTERM')))
     await database.drop()
   }
-  expect(readdirSync(parent).sort()).toEqual([basename(ours), 'pids'].sort())
-})
+  expect(readdirSync(parent).sort()).toEqual([basename(ours), 'pid-of-doomed', 'pid-of-living'].sort())
+}, 90_000)

@@ -96,6 +96,39 @@ describe('the history', () => {
   })
 
   test.for([
+    ['job', 'INSERT', 'jobid int, jobenabled bool, jobhostagent text, jobdesc text, jobnextrun bait', 'jobid'],
+    ['schedule', 'DELETE', 'jscjobid int, jscid int, jscname bait', 'jscjobid'],
+    ['exception', 'DELETE', 'jexscid int, jexid int, jexdate bait', 'jexscid'],
+    ['agent', 'DELETE', 'jagpid int, jagstation text, jaglogintime bait', 'jagpid'],
+  ] as const)(
+    'is not written for a table of somebody else, nor are their casts called: %s',
+    async ([what, verb, columns, key]) => {
+      const job = await createJob(client, 'real', [])
+      await client.query(`INSERT INTO pgagent.pga_schedule (jscid, jscjobid, jscname) VALUES (${job}, ${job}, 'real')`)
+      const before = await rows()
+      const role = `guest_${database.name}`
+      await client.query(`CREATE ROLE ${role}; GRANT USAGE ON SCHEMA pgagent TO ${role}; SET ROLE ${role}`)
+      try {
+        await client.query(`SET search_path = pg_temp;
+        CREATE TABLE pg_temp.loot (who text);
+        CREATE TYPE pg_temp.bait AS ENUM ('a');
+        CREATE FUNCTION pg_temp.spring(bait) RETURNS json LANGUAGE plpgsql AS
+          $$BEGIN INSERT INTO pg_temp.loot VALUES (current_user); RETURN '1'; END$$;
+        CREATE CAST (bait AS json) WITH FUNCTION pg_temp.spring(bait);
+        CREATE TABLE pg_temp.own (${columns});
+        CREATE TRIGGER own AFTER ${verb} ON pg_temp.own
+          FOR EACH ROW EXECUTE FUNCTION pgagent.escapement_remember_${what}();
+        INSERT INTO pg_temp.own (${key}, ${columns.split(/,? /).at(-2)}) VALUES (${job}, 'a');
+        DELETE FROM pg_temp.own`)
+        expect((await client.query('SELECT * FROM pg_temp.loot')).rows).toEqual([])
+      } finally {
+        await client.query(`RESET ROLE; RESET search_path; DROP OWNED BY ${role} CASCADE; DROP ROLE ${role}`)
+      }
+      expect(await rows()).toEqual(before)
+    },
+  )
+
+  test.for([
     [
       'is gone',
       'ALTER TABLE pgagent.escapement_history RENAME TO elsewhere',

@@ -20,7 +20,7 @@ afterEach(async () => {
   for (const database of open.splice(0)) await database.drop()
 })
 
-describe.each(['installed', 'guest'] as const)('in a database that is %s, of the history', (mode) => {
+describe.each(['installed', 'guest'] as const)('in a database that is %s, of the log', (mode) => {
   test.each<[string, string, Keep, string]>([
     // runs as age in days and status     comment                    options                     what is left
     ['9s 8f 7s 6d 5i 4s', '', {}, '9s 8f 7s 6d 5i 4s'],
