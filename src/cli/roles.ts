@@ -48,7 +48,7 @@ export function rolesSql(names: RoleNames): string {
     ...readable.map((table) => `GRANT SELECT ON pgagent.${table} TO ${reader};`),
     '',
     '-- "escapement why" reads a history, which is there where Escapement was installed.',
-    grantHistory(`${agent}, ${editor}, ${reader}`),
+    grantHistory(agent, `${agent}, ${editor}, ${reader}`),
     '',
     'COMMIT;',
     '',
@@ -79,10 +79,12 @@ function createRole(name: string, login: 'LOGIN' | 'NOLOGIN'): readonly string[]
   return [`DO ${escapeLiteral(`BEGIN IF NOT EXISTS (${exists}) THEN ${create} END IF; END`)};`]
 }
 
-function grantHistory(roles: string): string {
+/** Agents call two functions, which everybody may unless a site has revoked that. */
+function grantHistory(agent: string, readers: string): string {
   const isThere = "to_regclass('pgagent.escapement_history') IS NOT NULL"
-  const grant = `GRANT SELECT ON pgagent.escapement_history TO ${roles};`
-  return `DO ${escapeLiteral(`BEGIN IF ${isThere} THEN ${grant} END IF; END`)};`
+  const functions = 'pgagent.escapement_note(text, float8, jsonb), pgagent.escapement_forget(float8, int4)'
+  const grants = `GRANT SELECT ON pgagent.escapement_history TO ${readers}; GRANT EXECUTE ON FUNCTION ${functions} TO ${agent};`
+  return `DO ${escapeLiteral(`BEGIN IF ${isThere} THEN ${grants} END IF; END`)};`
 }
 
 function refuseName(name: string): void {

@@ -20,8 +20,8 @@ export function register(
   host: string,
   earlierPids: ReadonlySet<number>,
   heldRuns: readonly number[],
-): { readonly lostRuns: readonly number[]; readonly agent: AgentRow } {
-  if (database.agents.has(pid)) rescueAgent(database, pid)
+): { readonly lostRuns: readonly number[]; readonly agent: AgentRow; readonly rescues: readonly Rescue[] } {
+  const rescues = database.agents.has(pid) ? rescueAgent(database, pid) : []
   const agent = { pid, host, loginAt: database.now() }
   database.agents.set(pid, agent)
   const lostRuns: number[] = []
@@ -32,7 +32,7 @@ export function register(
     if (ours) job.claimedBy = pid
     else lostRuns.push(runId)
   }
-  return { lostRuns, agent }
+  return { lostRuns, agent, rescues }
 }
 
 /** Ends what agents have left that are away and given up. */

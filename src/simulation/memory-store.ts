@@ -1,5 +1,5 @@
 import { type Cause, Clock, type Context, Effect, Queue, Stream } from 'effect'
-import type { Instant, Run } from '../domain/job.ts'
+import type { Instant, Rescue, Run } from '../domain/job.ts'
 import { AbsentAgents, type Patience, returnMs } from '../store/absent-agents.ts'
 import { SessionGate } from '../store/session-gate.ts'
 import { type Command, Refused, SessionLost, Store, Unreachable } from '../store/store.ts'
@@ -21,6 +21,8 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
   /** What earlier sessions signed on as. */
   const earlier = new Set<AgentRow>()
   const absent = new AbsentAgents<AgentRow>()
+  /** Of an agent whose number this session got; told with the next. */
+  let rescuedAtSignOn: readonly Rescue[] = []
   /** Whether nobody has been looked for since this agent's own session was lost. */
   let isBack = false
   let registeredAs = 0
@@ -113,8 +115,9 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
           return Effect.succeed(statements.register(database, pid, host, earlierPids, heldRuns))
         })
       }).pipe(
-        Effect.map(({ agent, lostRuns }) => {
+        Effect.map(({ agent, lostRuns, rescues }) => {
           ownRow = agent
+          rescuedAtSignOn = rescues
           gate.open()
           return { lostRuns }
         }),
@@ -124,7 +127,9 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
       noteAbsent(pid)
       const nowMs = options.nowMs()
       const isGivenUp = (agent: AgentRow) => absent.isGivenUp(agent, nowMs)
-      return Effect.succeed(statements.rescueOrphans(database, pid, earlier, isGivenUp))
+      const rescues = [...rescuedAtSignOn, ...statements.rescueOrphans(database, pid, earlier, isGivenUp)]
+      rescuedAtSignOn = []
+      return Effect.succeed(rescues)
     }),
 
     claimDue: (slots) =>

@@ -37,6 +37,8 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
   let ownKey: string | undefined
   /** By their keys. */
   const absent = new AbsentAgents<string>()
+  /** Of an agent whose number this session got; told with the next. */
+  let rescuedAtSignOn: readonly Rescue[] = []
   /** Whether nobody has been looked for since this agent's own session was lost. */
   let isBack = false
   /** Runs of ours whose claims are still under the number of an earlier session. */
@@ -91,7 +93,7 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
         const message = `the session has the number ${ownPid} of an agent that is away, and may come back`
         return yield* new ServerError({ message, sqlstate: '' })
       }
-      yield* rescueAgents(orphans.filter(({ agent }) => agent === ownPid))
+      rescuedAtSignOn = yield* rescueAgents(orphans.filter(({ agent }) => agent === ownPid))
     }
     const [again] = yield* insert
     if (again !== undefined) return again.key
@@ -117,13 +119,16 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
       givenUp.map(({ key }) => key),
       nowMs,
     )
-    return yield* rescueAgents(givenUp.filter(({ run }) => run === null || !unadopted.includes(run)))
+    const rescues = yield* rescueAgents(givenUp.filter(({ run }) => run === null || !unadopted.includes(run)))
+    const earlier = rescuedAtSignOn
+    rescuedAtSignOn = []
+    return [...earlier, ...rescues]
   }).pipe(orLoseSession)
 
   const rescueAgents = Effect.fnUntraced(function* (orphans: readonly OrphanRow[]) {
     const rescues = yield* rescueJobs(orphans)
-    for (const agent of new Set(orphans.map((orphan) => orphan.agent))) {
-      yield* query(sql.deleteAgent, [agent]).pipe(
+    for (const [key, agent] of new Map(orphans.map((orphan) => [orphan.key, orphan.agent]))) {
+      yield* query(sql.deleteAgent, [agent, key]).pipe(
         Effect.catchTag('ServerError', ({ message }) =>
           trouble(`agent ${agent}, which is gone, cannot be signed off: ${message}`),
         ),
@@ -135,10 +140,10 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
   /** Each job by itself, so that one that cannot be rescued does not keep the others. */
   const rescueJobs = Effect.fnUntraced(function* (orphans: readonly OrphanRow[]) {
     const rescues: Rescue[] = []
-    for (const { agent, job, time_zone, now, due } of orphans) {
+    for (const { agent, key, job, time_zone, now, due } of orphans) {
       if (job === null) continue
       const ended = { job: jobOf(job, time_zone), dueAt: Number(due ?? now) }
-      const rescue = yield* rescueJob(agent, ended, now).pipe(
+      const rescue = yield* rescueJob({ agent, key }, ended, now).pipe(
         Effect.catchTag('ServerError', ({ message }) =>
           Effect.as(trouble(`job "${job.jobname}" of an agent that is gone cannot be freed: ${message}`), undefined),
         ),
@@ -148,11 +153,15 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
     return rescues
   })
 
-  const rescueJob = Effect.fnUntraced(function* (agent: number, ended: { job: Job; dueAt: Instant }, now: Instant) {
+  const rescueJob = Effect.fnUntraced(function* (
+    { agent, key }: Pick<OrphanRow, 'agent' | 'key'>,
+    ended: { job: Job; dueAt: Instant },
+    now: Instant,
+  ) {
     const { job } = ended
     const next = nextRunAfter(ended, now) ?? null
     const rescue = (never: string | null) =>
-      query<{ freed: boolean; run: number | null }>(sql.rescueJob, [job.id, agent, next, never])
+      query<{ freed: boolean; run: number | null }>(sql.rescueJob, [job.id, agent, next, never, key])
     const [row] = yield* neverOrInfinity(rescue)
     return row?.freed === true ? { jobId: job.id, jobName: job.name, runId: row.run ?? undefined } : undefined
   })
@@ -300,7 +309,7 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
     },
   })
 
-  const deregister = Effect.suspend(() => query(sql.deleteAgent, [pid()])).pipe(
+  const deregister = Effect.suspend(() => query(sql.deleteAgent, [pid(), ownKey ?? ''])).pipe(
     orLoseSession,
     Effect.andThen(session.end),
   )

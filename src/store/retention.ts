@@ -1,4 +1,4 @@
-import { Effect, type Scope } from 'effect'
+import { Cause, Effect, type Scope } from 'effect'
 import type { Keep } from '../domain/settings.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { openSession } from '../postgres/session.ts'
@@ -15,16 +15,16 @@ export function startRetention(options: RetentionOptions): Effect.Effect<void, n
   const { firstMs = 5_000, everyMs = 3_600_000, tell } = options
   let problem: string | undefined
   const round = pruneOnce(options).pipe(
-    Effect.map((pruned) => {
-      problem = undefined
+    Effect.map((pruned): string | undefined => {
       if (pruned > 0) tell({ type: 'pruned', runs: pruned })
+      return undefined
     }),
-    Effect.catch((error) =>
-      Effect.sync(() => {
-        if (error.message !== problem) tell({ type: 'notPruned', reason: error.message })
-        problem = error.message
-      }),
-    ),
+    Effect.catch((error) => Effect.succeed(error.message)),
+    Effect.catchDefect((defect) => Effect.succeed(Cause.pretty(Cause.die(defect)))),
+    Effect.map((reason) => {
+      if (reason !== undefined && reason !== problem) tell({ type: 'notPruned', reason })
+      problem = reason
+    }),
   )
   return Effect.sleep(firstMs).pipe(
     Effect.andThen(Effect.forever(Effect.andThen(round, Effect.sleep(everyMs)))),

@@ -20,6 +20,10 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
   const { conninfo, host, gate } = options
   const outerScope = yield* Effect.scope
   let session: OpenSession | undefined
+  /** What was to be told while there was no session. */
+  const untold: Command[] = []
+  /** Until when no further refusal is told of, by the role that asked; '' for sessions that were gone. */
+  const refusedUntil = new Map<string, number>()
   let loss: { readonly pid: number; readonly reason: string; readonly at: number } | undefined
 
   const connect = Effect.gen(function* () {
@@ -44,6 +48,7 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
       lost: undefined,
     }
     session = service
+    for (const command of untold.splice(0)) Queue.offerUnsafe(commands, command)
     opened.client.on('notification', ({ payload = '', processId }) => {
       const command = commandIn(payload)
       if (command?.type === 'abort') hearAbort(service, command.jobId, processId)
@@ -72,17 +77,29 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
     }
     service.asking.add(key)
     const answered = query<AbortAsker>(abortAsker, [sender]).pipe(
-      Effect.map(([asker]) => refusalOf(jobId, asker)),
-      Effect.catch(({ message }) => Effect.succeed(`the abort of job ${jobId} is not heard: ${message}`)),
-      Effect.map((refusal) => {
+      Effect.map(([asker]): Command | undefined => {
+        if (asker?.may) return { type: 'abort', jobId }
+        return isToldOf(asker?.role) ? { type: 'trouble', reason: refusalOf(jobId, asker) } : undefined
+      }),
+      Effect.catch(({ message }) => {
+        const command: Command = { type: 'trouble', reason: `the abort of job ${jobId} is not heard: ${message}` }
+        if (service.lost !== undefined) untold.push(command)
+        return Effect.succeed(service.lost === undefined ? command : undefined)
+      }),
+      Effect.map((command) => {
         service.asking.delete(key)
-        Queue.offerUnsafe(
-          service.commands,
-          refusal === undefined ? { type: 'abort', jobId } : { type: 'trouble', reason: refusal },
-        )
+        if (command !== undefined) Queue.offerUnsafe(service.commands, command)
       }),
     )
     Effect.runFork(answered)
+  }
+
+  /** Whoever may not abort and asks all the same does not fill the log. */
+  function isToldOf(role = ''): boolean {
+    const now = performance.now()
+    if (now < (refusedUntil.get(role) ?? 0)) return false
+    refusedUntil.set(role, now + refusedQuietMs)
+    return true
   }
 
   function noticeLoss(service: OpenSession, reason: string): void {
@@ -239,12 +256,15 @@ type AbortAsker = { readonly role: string; readonly may: boolean }
 /** So many aborts are looked into at a time, whoever floods the channel. */
 const askingMax = 1_000
 
-function refusalOf(jobId: number, asker: AbortAsker | undefined): string | undefined {
-  if (asker === undefined) {
-    return `the abort of job ${jobId} was asked for by a session that is gone, so that nobody knows whose it was: ask by "escapement abort", or stay connected for a moment`
-  }
-  if (asker.may) return undefined
-  return `role "${asker.role}" asks to abort job ${jobId}, and may not: that takes the right to UPDATE pgagent.pga_job`
+/** After one refused abort of a role has been told of. */
+const refusedQuietMs = 60_000
+
+function refusalOf(jobId: number, asker: AbortAsker | undefined): string {
+  const text =
+    asker === undefined
+      ? `the abort of job ${jobId} was asked for by a session that is gone, so that nobody knows whose it was: ask by "escapement abort", or stay connected for a moment`
+      : `role "${asker.role}" asks to abort job ${jobId}, and may not: that takes the right to UPDATE pgagent.pga_job`
+  return `${text} (further ones within a minute are not told of)`
 }
 
 function commandIn(payload: string): Command | undefined {

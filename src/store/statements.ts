@@ -224,13 +224,15 @@ export const findOrphans = `
   ORDER BY jagpid, j.jobid`
 
 /**
- * $1 job, $2 its dead agent, $3 its next run, $4 what stands for never.
+ * $1 job, $2 its dead agent, $3 its next run, $4 what stands for never, $5 the agent's key.
  *
  * A next run that is later than the claim was set by somebody since, and stays.
  */
 export const rescueJob = `
   WITH orphan AS MATERIALIZED (
-    SELECT jobid FROM pgagent.pga_job WHERE jobid = $1 AND jobagentid = $2 FOR NO KEY UPDATE SKIP LOCKED
+    SELECT jobid FROM pgagent.pga_job WHERE jobid = $1 AND jobagentid = $2
+      AND EXISTS (SELECT FROM pgagent.pga_jobagent WHERE jagpid = $2 AND ${agentKey} = $5)
+    FOR NO KEY UPDATE OF pga_job SKIP LOCKED
   ), runs AS (
     UPDATE pgagent.pga_joblog SET jlgstatus = 'd'
     WHERE jlgstatus = 'r' AND jlgjobid IN (SELECT jobid FROM orphan)
@@ -251,10 +253,10 @@ export const rescueJob = `
   )
   SELECT EXISTS (SELECT FROM freed) AS freed, (SELECT max(jlgid) FROM runs) AS run`
 
-/** $1 the dead agent. */
+/** $1 the number of the dead agent, $2 its key, since another may have the number by now. */
 export const deleteAgent = `
   DELETE FROM pgagent.pga_jobagent
-  WHERE jagpid = $1 AND NOT EXISTS (SELECT FROM pgagent.pga_job WHERE jobagentid = $1)`
+  WHERE jagpid = $1 AND ${agentKey} = $2 AND NOT EXISTS (SELECT FROM pgagent.pga_job WHERE jobagentid = $1)`
 
 /** $1 the process number of a session that asked for an abort: whose it is, and whether that role may change jobs. */
 export const abortAsker = `

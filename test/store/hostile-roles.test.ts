@@ -77,7 +77,7 @@ describe.concurrent('a role that may connect, and create in schema public as in 
     await planter.query("NOTIFY escapement, 'abort 5'")
     await told({
       type: 'trouble',
-      reason: `role "${site.role}" asks to abort job 5, and may not: that takes the right to UPDATE pgagent.pga_job`,
+      reason: `role "${site.role}" asks to abort job 5, and may not: that takes the right to UPDATE pgagent.pga_job (further ones within a minute are not told of)`,
     })
     await admin.query("NOTIFY escapement, 'abort 6'")
     await told({ type: 'abort', jobId: 6 })
