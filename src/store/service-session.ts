@@ -77,7 +77,12 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
       }).pipe(
         Effect.catch((cause) => (isBug(cause) ? Effect.die(cause) : Effect.fail(statementError(cause)))),
         Effect.map(({ rows }) => rows),
-        Effect.tapErrorTag('SessionLost', ({ message }) => Effect.sync(() => noticeLoss(service, message))),
+        Effect.tapErrorTag('SessionLost', ({ message }) =>
+          Effect.sync(() => {
+            noticeLoss(service, message)
+            service.destroy()
+          }),
+        ),
         Effect.timeoutOrElse({
           duration: answerTimeoutMs,
           orElse: () => {
@@ -143,14 +148,16 @@ const answerTimeoutMs = 30_000
 /**
  * The session waits for nobody's lock for long, so that one edited job does not hold up the others, and gives up
  * before the server looks for deadlocks. A vanished host is noticed within a minute. Times keep their microseconds.
- * The search path stays what the site has made it, since triggers of the site's own may rely on that.
+ * The search path stays what the site has made it, since triggers of the site's own may rely on that. That the role or
+ * the database is read-only by default is not meant for the agent; that the whole server is, means it too, at any time.
  */
 const sessionSettings = `
   SET lock_timeout = '500ms'; SET statement_timeout = '10s'; SET idle_in_transaction_session_timeout = '20s';
   SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
   SET tcp_user_timeout = '50s';
-  SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;
-  SET extra_float_digits = 1;
+  SET default_transaction_isolation = 'read committed'; SET extra_float_digits = 1;
+  SELECT set_config(name, 'off', false) FROM pg_settings
+    WHERE name = 'default_transaction_read_only' AND source NOT IN ('default', 'configuration file', 'command line');
   LISTEN escapement`
 
 /** What pg throws before it has sent anything is no fault of the network's. */
@@ -158,13 +165,13 @@ function isBug(cause: unknown): boolean {
   return cause instanceof TypeError || cause instanceof RangeError
 }
 
-/** A standby cannot be written to, but may be promoted: it is waited for. */
+/** A standby cannot be written to, but may be promoted, as a server that is read-only may become another: it is waited for. */
 function prepareSession({ client, target }: Session): Effect.Effect<void, Unreachable> {
   return Effect.tryPromise({
     try: async () => {
       await client.query(sessionSettings)
-      const { rows } = await client.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby')
-      return rows[0]?.standby === true
+      const { rows } = await client.query<{ why: string | null }>(whyReadOnly)
+      return rows[0]?.why ?? undefined
     },
     catch: (cause) => new Unreachable({ message: `${target}: ${(cause as Error).message}` }),
   }).pipe(
@@ -172,15 +179,19 @@ function prepareSession({ client, target }: Session): Effect.Effect<void, Unreac
       duration: answerTimeoutMs,
       orElse: () => Effect.fail(new Unreachable({ message: `${target} does not answer` })),
     }),
-    Effect.filterOrFail(
-      (standby) => !standby,
-      () =>
-        new Unreachable({
-          message: `${target} is a standby, which cannot be written to (target_session_attrs=read-write finds the primary among several hosts)`,
-        }),
+    Effect.flatMap((why) =>
+      why === undefined
+        ? Effect.void
+        : new Unreachable({
+            message: `${target} is ${why}, which cannot be written to (target_session_attrs=read-write finds the primary among several hosts)`,
+          }),
     ),
   )
 }
+
+const whyReadOnly = `
+  SELECT CASE WHEN pg_is_in_recovery() THEN 'a standby'
+    WHEN current_setting('transaction_read_only')::bool THEN 'a server with default_transaction_read_only = on' END AS why`
 
 function commandIn(payload: string): Command | undefined {
   const [word, jobId] = payload.trim().split(/\s+/)
@@ -192,8 +203,8 @@ function commandIn(payload: string): Command | undefined {
 function statementError(cause: unknown): ServerError | SessionLost {
   const { message, code } = cause as { message: string; code?: unknown }
   const sqlstate = typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
-  // Class 57P is a server that shuts down or ends this session; class 08 a connection that failed.
-  if (sqlstate === undefined || sqlstate.startsWith('57P') || sqlstate.startsWith('08'))
-    return new SessionLost({ message })
+  // Class 57P is a server that shuts down or ends this session; class 08 a connection that failed; and 25006 a server
+  // that has become read-only, so that another may be the primary.
+  if (sqlstate === undefined || /^(?:57P|08|25006)/.test(sqlstate)) return new SessionLost({ message })
   return new ServerError({ message, sqlstate })
 }
