@@ -2,6 +2,7 @@ import { type Cause, Effect, Exit, Queue, Scope, Semaphore, Stream } from 'effec
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { openSession, type Session } from '../postgres/session.ts'
 import { isServerError, ServerError } from './batched.ts'
+import { refuseShared } from './own-session.ts'
 import type { SessionGate } from './session-gate.ts'
 import { type Command, Refused, SessionLost, Unreachable } from './store.ts'
 
@@ -30,6 +31,7 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
         kind === 'unreachable' ? new Unreachable({ message }) : new Refused({ message }),
       ),
       Effect.tap(prepareSession),
+      Effect.tap(refuseShared),
       Effect.onError(() => Scope.close(scope, Exit.void)),
     )
     const commands = yield* Queue.unbounded<Command, Cause.Done>()
@@ -124,6 +126,8 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
     commands: Stream.suspend(() => (session === undefined ? Stream.empty : Stream.fromQueue(session.commands))),
     /** The number of the server process; 0 before the first session. */
     pid: () => session?.pid ?? 0,
+    /** Whether a pooler stands between it and the server. */
+    isPooled: () => session?.isPooled === true,
     isLost: () => session?.lost !== undefined,
     /** The last session that was lost, told once: its number, why, and when by `performance.now()`. */
     takeLoss: () => {
