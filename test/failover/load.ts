@@ -5,7 +5,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Client } from 'pg'
 import { createJob } from '../support/jobs.ts'
 import { until } from '../support/until.ts'
-import type { Pair } from './pair.ts'
+
+/** Whatever can be asked through its primary. */
+type Site = { readonly ask: <T>(question: (client: Client) => Promise<T>) => Promise<T> }
 
 /** What the log and the traces of the steps say of all runs, once no more is asked for. */
 export type Account = {
@@ -21,19 +23,19 @@ export type Account = {
  * a script in a file, when it begins and when it ends; SQL in a table, in a transaction of its own.
  */
 export class Load {
-  readonly #pair: Pair
+  readonly #site: Site
   readonly #traceFile: string
   #goesOn = true
   #driving: Promise<void> = Promise.resolve()
   #sqlJobs: number[] = []
 
-  constructor(pair: Pair, folder: string) {
-    this.#pair = pair
+  constructor(site: Site, folder: string) {
+    this.#site = site
     this.#traceFile = join(folder, `trace-${randomUUID()}`)
   }
 
   async start(jobs: number): Promise<void> {
-    await this.#pair.ask(async (client) => {
+    await this.#site.ask(async (client) => {
       await client.query('DROP TABLE IF EXISTS trace; CREATE TABLE trace (run int); DELETE FROM pgagent.pga_job')
       for (let index = 0; index < jobs / 2; index++) {
         const trace = `echo "$0" $ESCAPEMENT_RUN_ID $ESCAPEMENT_ATTEMPT >> ${this.#traceFile}`
@@ -50,7 +52,7 @@ export class Load {
 
   async #drive(): Promise<void> {
     while (this.#goesOn) {
-      await this.#pair
+      await this.#site
         .ask((client) =>
           client.query(`UPDATE pgagent.pga_job SET jobnextrun = now()
             WHERE jobnextrun IS NULL AND jobagentid IS NULL AND (jobname LIKE 'script %' OR jobname LIKE 'sql %')`),
@@ -64,7 +66,7 @@ export class Load {
   async account(): Promise<Account> {
     this.#goesOn = false
     await this.#driving
-    return this.#pair.ask(async (client) => {
+    return this.#site.ask(async (client) => {
       await until(async () => (await this.#unfinished(client)) === 0, { timeoutMs: 30_000, what: 'all runs to end' })
       return this.#compare(client)
     })
