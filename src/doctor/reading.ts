@@ -2,6 +2,7 @@ import type { Client } from 'pg'
 import type { Instant } from '../domain/job.ts'
 import type { Found } from '../schema/found.ts'
 import { epochMs } from '../store/definition.ts'
+import { hasSession } from '../store/has-session.ts'
 import type { JobDefinition } from '../store/rows.ts'
 
 /** What a database says of itself, all at one moment. */
@@ -134,7 +135,7 @@ const agentsQuery = `
       WHEN application_name LIKE 'escapement %' THEN 'escapement' ELSE 'unknown' END AS program,
     (SELECT count(*)::int FROM pgagent.pga_job WHERE jobagentid = jagpid) AS claims
   FROM pgagent.pga_jobagent LEFT JOIN pg_catalog.pg_stat_activity AS backend ON pid = jagpid
-    AND datname = current_database() AND coalesce(backend_start <= jaglogintime, true)
+    AND ${hasSession}
   ORDER BY jagpid`
 
 /** Definitions in the form in which the store reads them, see `JobDefinition`, with what is disabled. */

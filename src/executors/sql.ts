@@ -79,24 +79,29 @@ function runCode(session: Session, code: string, output: Output, graceMs: number
     Effect.suspend(() => {
       const ending = submit(session, code, output)
       return restore(Deferred.await(ending)).pipe(
-        Effect.onInterrupt(() => stop(session, ending, graceMs)),
-        Effect.flatMap((end) => (end === 'lost' ? afterLoss(session, output, graceMs) : Effect.succeed(end))),
+        Effect.onInterrupt(() => stop(session, code, ending, graceMs)),
+        Effect.flatMap((end) => (end === 'lost' ? afterLoss(session, code, output, graceMs) : Effect.succeed(end))),
       )
     }),
   )
 }
 
 /** The server may go on with code whose client is gone, and must not when the step is tried again. */
-function afterLoss(session: Session, output: Output, graceMs: number): Effect.Effect<ExecutorResult> {
+function afterLoss(session: Session, code: string, output: Output, graceMs: number): Effect.Effect<ExecutorResult> {
   return session.ended.pipe(
     Effect.timeoutOrElse({ duration: graceMs, orElse: () => Effect.succeed('no answer') }),
     Effect.map((reason) => output.remark(`the connection to ${session.target} was lost: ${reason}`)),
-    Effect.andThen(session.terminate(graceMs)),
+    Effect.andThen(session.terminate(graceMs, code)),
     Effect.as(failed),
   )
 }
 
-function stop(session: Session, ending: Deferred.Deferred<Ending>, graceMs: number): Effect.Effect<unknown> {
+function stop(
+  session: Session,
+  code: string,
+  ending: Deferred.Deferred<Ending>,
+  graceMs: number,
+): Effect.Effect<unknown> {
   const endsInTime = Deferred.await(ending).pipe(
     Effect.map((end) => end !== 'lost'),
     Effect.timeoutOrElse({ duration: graceMs, orElse: () => Effect.succeed(false) }),
@@ -104,7 +109,7 @@ function stop(session: Session, ending: Deferred.Deferred<Ending>, graceMs: numb
   return session.cancelRunning.pipe(
     Effect.timeoutOrElse({ duration: graceMs, orElse: () => Effect.void }),
     Effect.andThen(endsInTime),
-    Effect.flatMap((hasEnded) => (hasEnded ? Effect.void : session.terminate(graceMs))),
+    Effect.flatMap((hasEnded) => (hasEnded ? Effect.void : session.terminate(graceMs, code))),
   )
 }
 

@@ -48,6 +48,7 @@ export function makeClient({ conninfo, host, address, tls, applicationName }: Cl
 
   return {
     client,
+    processId: () => client.processID,
     checkAuthentication: () => checkAuthentication(conninfo, asked),
     destroy: () => destroyBoth(client.connection.stream, socket),
     cancelRunning: sendCancelRequest(client, address, connectionSettings),
@@ -71,6 +72,8 @@ export type ClientSettings = {
 
 export type DialledClient = {
   readonly client: pg.Client
+  /** The number that whoever answered gave for its process; a pooler's is not that of the server's process. */
+  readonly processId: () => number
   /** Throws when the server let the client in by less than the connection string requires. @throws ConninfoError */
   readonly checkAuthentication: () => void
   /** Sends a cancel request, over TLS if the session is; succeeds when it has been taken, or cannot be. */

@@ -48,6 +48,8 @@ export type Session = {
   readonly target: string
   /** The server process, as `pg_stat_activity` knows it: not the pooler's in between, if there is one. */
   readonly pid: number
+  /** Whether a pooler stands in between, as the process number that it gave tells. */
+  readonly isPooled: boolean
   /** Whether the operator chose the name of the session, which is then to be left alone. */
   readonly isNamedByOperator: boolean
   /** What to log of the connection string: one line each. */
@@ -66,9 +68,12 @@ export type Session = {
    * Ends the session's server process by `pg_terminate_backend` from another session to the same server, and answers
    * whether it is gone after at most `withinMs`.
    *
-   * Another's process is never ended: a process is known by its start as well as its number.
+   * Another's process is never ended: a process is known by its start as well as its number, and where a pooler may
+   * have given it to somebody else, by the code that it runs.
    */
-  readonly terminate: (withinMs: number) => Effect.Effect<boolean>
+  readonly terminate: (withinMs: number, code: string) => Effect.Effect<boolean>
+  /** Opens another session to the very same address. */
+  readonly another: Effect.Effect<Session, ConnectError, Scope.Scope>
   /** Whether the rows that the server sends from now on are dropped unread; it still tells how many there were. */
   readonly dropRows: (drops: boolean) => void
   /** Closes the socket at once. */
@@ -167,8 +172,8 @@ function connectBy(
       fail(cause)
       return
     }
-    const { client, checkAuthentication } = dialled
-    const serverProcess: ServerProcess = { pid: 0, start: null }
+    const { client, processId, checkAuthentication } = dialled
+    const serverProcess: ServerProcess = { pid: 0, start: null, isPooled: false }
     const session = sessionOf(dialled, serverProcess, search, address, target)
     search.opened.push(session)
     client.on('error', fail)
@@ -177,10 +182,11 @@ function connectBy(
       .connect()
       .then(() => {
         checkAuthentication()
-        return client.query<ServerProcess & Nature>(natureQuery).then(({ rows: [row] }) => {
+        return client.query<Omit<ServerProcess, 'isPooled'> & Nature>(natureQuery).then(({ rows: [row] }) => {
           if (row === undefined) throw new Error('the server does not tell which process serves the session')
           serverProcess.pid = row.pid
           serverProcess.start = row.start
+          serverProcess.isPooled = processId() !== row.pid
           resume(Effect.succeed({ session, nature: row }))
         })
       })
@@ -190,7 +196,7 @@ function connectBy(
 }
 
 /** The start is not told to a session whose role by default is another than the one that logged in. */
-type ServerProcess = { pid: number; start: string | null }
+type ServerProcess = { pid: number; start: string | null; isPooled: boolean }
 
 type Nature = { isStandby: boolean; isReadOnly: boolean }
 
@@ -231,13 +237,17 @@ function sessionOf(
     get pid() {
       return serverProcess.pid
     },
+    get isPooled() {
+      return serverProcess.isPooled
+    },
     isNamedByOperator: conninfo.applicationName !== undefined,
     warnings: conninfo.warnings,
     isOpen: () => trouble === undefined && !Deferred.isDoneUnsafe(ended),
     ended: Deferred.await(ended),
     cancelRunning,
-    terminate: (withinMs) =>
-      endProcess(sameServer, { ...options, applicationName: 'escapement terminate' }, serverProcess).pipe(
+    another: Effect.suspend(() => openSession(sameServer, options)),
+    terminate: (withinMs, code) =>
+      endProcess(sameServer, { ...options, applicationName: 'escapement terminate' }, serverProcess, code).pipe(
         Effect.timeoutOrElse({ duration: withinMs, orElse: () => Effect.succeed(false) }),
       ),
     dropRows,
@@ -248,14 +258,18 @@ function sessionOf(
 function endProcess(
   keywords: ConninfoKeywords,
   options: SessionOptions,
-  { pid, start }: ServerProcess,
+  { pid, start, isPooled }: ServerProcess,
+  code: string,
 ): Effect.Effect<boolean> {
   const ofProcess = `FROM pg_catalog.pg_stat_activity
-    WHERE pid = $1 AND ($2::text IS NULL OR extract(epoch FROM backend_start)::text = $2)`
+    WHERE pid = $1 AND ($2::text IS NULL OR extract(epoch FROM backend_start)::text = $2)
+      AND ($3::text IS NULL OR state = 'active' AND starts_with($3, left(query, 200)))`
   return Effect.gen(function* () {
     const { client } = yield* openSession(keywords, options)
     const count = (sql: string) =>
-      Effect.tryPromise(() => client.query(sql, [pid, start])).pipe(Effect.map((r) => r.rowCount))
+      Effect.tryPromise(() => client.query(sql, [pid, start, isPooled ? code : null])).pipe(
+        Effect.map((r) => r.rowCount),
+      )
     yield* Effect.tryPromise(() => client.query('SET ROLE NONE'))
     yield* count(`SELECT pg_catalog.pg_terminate_backend(pid) ${ofProcess}`)
     while ((yield* count(`SELECT ${ofProcess}`)) !== 0) yield* Effect.sleep(terminatedPollMs)

@@ -4,7 +4,9 @@ import type { AttemptResult, Instant, Job, Rescue, Run, RunEnd, Step } from '../
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { AbsentAgents, type Patience } from './absent-agents.ts'
 import { answerAt, Busy, batched, isServerError, ServerError } from './batched.ts'
+import { showLife } from './has-session.ts'
 import { makeHistory } from './history.ts'
+import { sharedSession } from './own-session.ts'
 import { attemptLetter, type JobDefinition, jobOf, runLetters } from './rows.ts'
 import { checkSchema } from './schema-check.ts'
 import { makeServiceSession } from './service-session.ts'
@@ -76,13 +78,15 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
   /**
    * A row that bears our session's number already is that of an agent which is away: another session, with another
    * number, leaves it its time to come back, after which it is ended first. So it is too if that was ourselves: our
-   * runs are taken over.
+   * runs are taken over. A pooler may well give us our earlier number again and again, so there the row is ours anew.
    */
   const signOn = Effect.fnUntraced(function* (ownPid: number) {
-    const insert = query<{ key: string }>(sql.register, [ownPid, host])
+    const insert = query<{ key: string }>(sql.register, [ownPid, host, session.isPooled()])
+    if (session.isPooled()) yield* query(showLife)
     const [row] = yield* insert
     if (row !== undefined) return row.key
     const [holder] = yield* query<{ key: string }>(sql.findKey, [ownPid])
+    if (holder !== undefined && session.isPooled() && earlierKeys.delete(holder.key)) return holder.key
     if (holder !== undefined && earlierKeys.has(holder.key)) {
       return yield* new ServerError({ message: `the session has our earlier number, ${ownPid}`, sqlstate: '' })
     }
@@ -170,6 +174,7 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
     Effect.gen(function* () {
       const [row] = yield* query<ClaimRow>(sql.claimDue, [pid(), [...earlierKeys], host, slots])
       if (row === undefined) return yield* Effect.die(new Error('the server did not answer a claim'))
+      if (row.pid !== pid()) return yield* new ServerError({ message: sharedSession, sqlstate: '' })
       clockOffsetMs = row.now - (yield* monotonicMs)
       yield* noteAbsent(row.absent)
       const latestMs = Math.max(...row.runs.map(({ due, claimed }) => claimed - Number(due)))
@@ -187,7 +192,7 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
         othersRun: row.others_run,
       }
     }).pipe(
-      Effect.catchIf(isOtherThanSignedOff, ({ message }) =>
+      Effect.catchIf(isRefusalOfClaims, ({ message }) =>
         Effect.as(Effect.andThen(trouble(`due jobs cannot be claimed: ${message}`), history.claimRefused(message)), {
           runs: [],
           nextDueInMs: undefined,
@@ -355,6 +360,7 @@ type ClaimRow = {
   readonly absent: readonly AbsentRow[]
   readonly others_run: boolean
   readonly time_zone: string
+  readonly pid: number
   readonly now: number
 }
 
@@ -382,9 +388,9 @@ function neverOrInfinity<A, E>(write: (never: string | null) => Effect.Effect<A,
   )
 }
 
-/** An agent whose row somebody has deleted cannot claim: it has to sign on again. */
-function isOtherThanSignedOff(error: unknown): error is ServerError {
-  return isServerError(error) && error.sqlstate !== foreignKeyViolation
+/** An agent whose row somebody has deleted has to sign on again, and one whose session is shared to find another. */
+function isRefusalOfClaims(error: unknown): error is ServerError {
+  return isServerError(error) && error.sqlstate !== foreignKeyViolation && error.message !== sharedSession
 }
 
 function isBusy(error: unknown): error is Busy {

@@ -2,6 +2,7 @@ import { type Cause, Effect, Exit, Queue, Scope, Semaphore, Stream } from 'effec
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { openSession, type Session } from '../postgres/session.ts'
 import { isServerError, ServerError } from './batched.ts'
+import { refuseShared } from './own-session.ts'
 import type { SessionGate } from './session-gate.ts'
 import { abortAsker, openSchemas, siteTriggers } from './statements.ts'
 import { type Command, Refused, SessionLost, Unreachable } from './store.ts'
@@ -36,6 +37,7 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
       ),
       Effect.bindTo('opened'),
       Effect.bind('schemasOpenToAll', ({ opened }) => prepareSession(opened)),
+      Effect.tap(({ opened }) => refuseShared(opened)),
       Effect.onError(() => Scope.close(scope, Exit.void)),
     )
     const commands = yield* Queue.unbounded<Command, Cause.Done>()
@@ -134,7 +136,12 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
       }).pipe(
         Effect.catch((cause) => (isBug(cause) ? Effect.die(cause) : Effect.fail(statementError(cause)))),
         Effect.map(({ rows }) => rows),
-        Effect.tapErrorTag('SessionLost', ({ message }) => Effect.sync(() => noticeLoss(service, message))),
+        Effect.tapErrorTag('SessionLost', ({ message }) =>
+          Effect.sync(() => {
+            noticeLoss(service, message)
+            service.destroy()
+          }),
+        ),
         Effect.timeoutOrElse({
           duration: answerTimeoutMs,
           orElse: () => {
@@ -176,6 +183,8 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
     commands: Stream.suspend(() => (session === undefined ? Stream.empty : Stream.fromQueue(session.commands))),
     /** The number of the server process; 0 before the first session. */
     pid: () => session?.pid ?? 0,
+    /** Whether a pooler stands between it and the server. */
+    isPooled: () => session?.isPooled === true,
     isLost: () => session?.lost !== undefined,
     /** The last session that was lost, told once: its number, why, and when by `performance.now()`. */
     takeLoss: () => {
@@ -205,14 +214,17 @@ const answerTimeoutMs = 30_000
  *
  * The search path is the system's, since whoever may create functions and operators in another schema could otherwise
  * have this session run them; but where triggers of the site's own may rely on it, it stays what the site has made it.
+ * That the role or the database is read-only by default is not meant for the agent; that the whole server is, means it
+ * too, at any time.
  */
 const sessionSettings = `
   SET search_path = pg_catalog, pg_temp;
   SET lock_timeout = '500ms'; SET statement_timeout = '10s'; SET idle_in_transaction_session_timeout = '20s';
   SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
   SET tcp_user_timeout = '50s';
-  SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;
-  SET extra_float_digits = 1;
+  SET default_transaction_isolation = 'read committed'; SET extra_float_digits = 1;
+  SELECT set_config(name, 'off', false) FROM pg_settings
+    WHERE name = 'default_transaction_read_only' AND source NOT IN ('default', 'configuration file', 'command line');
   LISTEN escapement`
 
 /** What pg throws before it has sent anything is no fault of the network's. */
@@ -222,17 +234,18 @@ function isBug(cause: unknown): boolean {
 
 /**
  * Readies a session, and answers in which schemas of its search path everybody may create: none where that is the
- * system's own. A standby cannot be written to, but may be promoted: it is waited for.
+ * system's own. A standby cannot be written to, but may be promoted, as a server that is read-only may become another:
+ * it is waited for.
  */
 function prepareSession({ client, target }: Session): Effect.Effect<readonly string[], Unreachable> {
   return Effect.tryPromise({
     try: async () => {
       await client.query(sessionSettings)
-      const { rows } = await client.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby')
+      const { rows } = await client.query<{ why: string | null }>(whyReadOnly)
       const { rows: triggers } = await client.query<{ present: boolean }>(siteTriggers)
       if (triggers[0]?.present) await client.query('RESET search_path')
       const { rows: schemas } = await client.query<{ name: string }>(openSchemas)
-      return { isStandby: rows[0]?.standby === true, schemasOpenToAll: schemas.map(({ name }) => name) }
+      return { why: rows[0]?.why ?? undefined, schemasOpenToAll: schemas.map(({ name }) => name) }
     },
     catch: (cause) => new Unreachable({ message: `${target}: ${(cause as Error).message}` }),
   }).pipe(
@@ -241,15 +254,19 @@ function prepareSession({ client, target }: Session): Effect.Effect<readonly str
       orElse: () => Effect.fail(new Unreachable({ message: `${target} does not answer` })),
     }),
     Effect.filterOrFail(
-      ({ isStandby }) => !isStandby,
-      () =>
+      ({ why }) => why === undefined,
+      ({ why }) =>
         new Unreachable({
-          message: `${target} is a standby, which cannot be written to (target_session_attrs=read-write finds the primary among several hosts)`,
+          message: `${target} is ${why}, which cannot be written to (target_session_attrs=read-write finds the primary among several hosts)`,
         }),
     ),
     Effect.map(({ schemasOpenToAll }) => schemasOpenToAll),
   )
 }
+
+const whyReadOnly = `
+  SELECT CASE WHEN pg_is_in_recovery() THEN 'a standby'
+    WHEN current_setting('transaction_read_only')::bool THEN 'a server with default_transaction_read_only = on' END AS why`
 
 type AbortAsker = { readonly role: string; readonly may: boolean }
 
@@ -277,8 +294,8 @@ function commandIn(payload: string): Command | undefined {
 function statementError(cause: unknown): ServerError | SessionLost {
   const { message, code } = cause as { message: string; code?: unknown }
   const sqlstate = typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
-  // Class 57P is a server that shuts down or ends this session; class 08 a connection that failed.
-  if (sqlstate === undefined || sqlstate.startsWith('57P') || sqlstate.startsWith('08'))
-    return new SessionLost({ message })
+  // Class 57P is a server that shuts down or ends this session; class 08 a connection that failed; and 25006 a server
+  // that has become read-only, so that another may be the primary.
+  if (sqlstate === undefined || /^(?:57P|08|25006)/.test(sqlstate)) return new SessionLost({ message })
   return new ServerError({ message, sqlstate })
 }

@@ -1,6 +1,6 @@
 import { returnMs } from './absent-agents.ts'
 import { definition, definitionBytes, definitionBytesMax, epochMs } from './definition.ts'
-import { hasSession } from './has-session.ts'
+import { hasSession, signedOnAt } from './has-session.ts'
 
 /**
  * The SQL of the store. Every statement stands alone, in a transaction of its own.
@@ -39,7 +39,7 @@ const absentAgents = `
 const attended = `(
   j.jobnextrun > now() - interval '1 minute'
   OR EXISTS (SELECT FROM pgagent.pga_jobagent AS up
-    WHERE up.jaglogintime <= j.jobnextrun AND j.jobhostagent IN ('', up.jagstation)
+    WHERE ${signedOnAt} <= j.jobnextrun AND j.jobhostagent IN ('', up.jagstation)
       AND up.jagpid NOT IN (SELECT jagpid FROM (${absentAgents}) AS absent)))`
 
 /**
@@ -79,7 +79,7 @@ export const claimDue = `
     (SELECT coalesce(json_agg(absent), '[]') FROM (${absentAgents}) AS absent) AS absent,
     EXISTS (SELECT FROM pgagent.pga_job WHERE jobagentid <> $1
       OR jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobid NOT IN (SELECT jobid FROM claimed)) AS others_run,
-    current_setting('TimeZone') AS time_zone,
+    current_setting('TimeZone') AS time_zone, pg_backend_pid() AS pid,
     ${epochMs('clock_timestamp()')} AS now`
 
 /** Runs, by number n, that are still ours: `asked` has columns `run` and `job`, and $1 the numbers that we have had. */
@@ -176,9 +176,15 @@ export const finishRuns = `
   FROM asked LEFT JOIN ours USING (n) LEFT JOIN freed USING (n) LEFT JOIN pgagent.pga_joblog ON jlgid = asked.run
   ORDER BY asked.n`
 
-/** $1 own pid, $2 host. Returns the agent's key, or nothing where a row bears that number already. */
+/**
+ * $1 own pid, $2 host, $3 whether a pooler is in between: then the login time is before the process began, by a part of
+ * a second that makes the key one of its own. Returns the agent's key, or nothing where a row bears that number already.
+ */
 export const register = `
-  INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES ($1, $2) ON CONFLICT (jagpid) DO NOTHING
+  INSERT INTO pgagent.pga_jobagent (jagpid, jagstation, jaglogintime)
+  SELECT $1, $2, CASE WHEN $3 THEN coalesce(backend_start - (0.000001 + random()) * interval '1 second', now()) ELSE now() END
+  FROM (VALUES (1)) AS always LEFT JOIN pg_catalog.pg_stat_activity ON pid = $1
+  ON CONFLICT (jagpid) DO NOTHING
   RETURNING ${agentKey} AS key`
 
 /** Whether there is a history to note anything in. */

@@ -256,14 +256,14 @@ describe('an open session', () => {
 
   test('is terminated from outside when it comes to that', async () => {
     const session = await open(overTcp())
-    expect(await Effect.runPromise(session.terminate(5000))).toBe(true)
+    expect(await Effect.runPromise(session.terminate(5000, ''))).toBe(true)
     await Effect.runPromise(session.ended)
   })
 
   test('that is gone already needs no termination', async () => {
     const session = await open(overTcp())
     session.destroy()
-    expect(await Effect.runPromise(session.terminate(5000))).toBe(true)
+    expect(await Effect.runPromise(session.terminate(5000, ''))).toBe(true)
   })
 
   test('whose server is gone cannot be terminated, and nobody waits for it longer than told', async () => {
@@ -275,7 +275,7 @@ describe('an open session', () => {
     })
     const session = await open(`${overTcp()} port=${port}`)
     isMute = true
-    expect(await Effect.runPromise(session.terminate(200))).toBe(false)
+    expect(await Effect.runPromise(session.terminate(200, ''))).toBe(false)
   })
 
   test('leaves no connection behind when its scope closes', async () => {
