@@ -1,10 +1,11 @@
 import { type Cause, Effect, Exit, Queue, Scope, Semaphore, Stream } from 'effect'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { openSession, type Session } from '../postgres/session.ts'
+import { makeAbortRequests } from './abort-requests.ts'
 import { isServerError, ServerError } from './batched.ts'
 import { refuseShared } from './own-session.ts'
 import type { SessionGate } from './session-gate.ts'
-import { abortAsker, openSchemas, siteTriggers } from './statements.ts'
+import { openSchemas, siteTriggers } from './statements.ts'
 import { type Command, Refused, SessionLost, Unreachable } from './store.ts'
 
 /**
@@ -21,10 +22,7 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
   const { conninfo, host, gate } = options
   const outerScope = yield* Effect.scope
   let session: OpenSession | undefined
-  /** What was to be told while there was no session. */
-  const untold: Command[] = []
-  /** Until when no further refusal is told of, by the role that asked; '' for sessions that were gone. */
-  const refusedUntil = new Map<string, number>()
+  const aborts = makeAbortRequests((text, values) => query(text, values))
   let loss: { readonly pid: number; readonly reason: string; readonly at: number } | undefined
 
   const connect = Effect.gen(function* () {
@@ -50,10 +48,10 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
       lost: undefined,
     }
     session = service
-    for (const command of untold.splice(0)) Queue.offerUnsafe(commands, command)
+    for (const command of aborts.takeUntold()) Queue.offerUnsafe(commands, command)
     opened.client.on('notification', ({ payload = '', processId }) => {
       const command = commandIn(payload)
-      if (command?.type === 'abort') hearAbort(service, command.jobId, processId)
+      if (command?.type === 'abort') aborts.hear(service, command.jobId, processId)
       else if (command !== undefined) Queue.offerUnsafe(commands, command)
     })
     for (const name of schemasOpenToAll) {
@@ -65,44 +63,6 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
       scope,
     )
   })
-
-  /** Everybody who may connect may say NOTIFY; only who may change jobs is obeyed. */
-  function hearAbort(service: OpenSession, jobId: number, sender: number): void {
-    const key = `${sender} ${jobId}`
-    if (service.asking.has(key)) return
-    if (service.asking.size >= askingMax) {
-      Queue.offerUnsafe(service.commands, {
-        type: 'trouble',
-        reason: 'too many aborts are asked for: one is not heard',
-      })
-      return
-    }
-    service.asking.add(key)
-    const answered = query<AbortAsker>(abortAsker, [sender]).pipe(
-      Effect.map(([asker]): Command | undefined => {
-        if (asker?.may) return { type: 'abort', jobId }
-        return isToldOf(asker?.role) ? { type: 'trouble', reason: refusalOf(jobId, asker) } : undefined
-      }),
-      Effect.catch(({ message }) => {
-        const command: Command = { type: 'trouble', reason: `the abort of job ${jobId} is not heard: ${message}` }
-        if (service.lost !== undefined) untold.push(command)
-        return Effect.succeed(service.lost === undefined ? command : undefined)
-      }),
-      Effect.map((command) => {
-        service.asking.delete(key)
-        if (command !== undefined) Queue.offerUnsafe(service.commands, command)
-      }),
-    )
-    Effect.runFork(answered)
-  }
-
-  /** Whoever may not abort and asks all the same does not fill the log. */
-  function isToldOf(role = ''): boolean {
-    const now = performance.now()
-    if (now < (refusedUntil.get(role) ?? 0)) return false
-    refusedUntil.set(role, now + refusedQuietMs)
-    return true
-  }
 
   function noticeLoss(service: OpenSession, reason: string): void {
     if (service.lost !== undefined) return
@@ -267,22 +227,6 @@ function prepareSession({ client, target }: Session): Effect.Effect<readonly str
 const whyReadOnly = `
   SELECT CASE WHEN pg_is_in_recovery() THEN 'a standby'
     WHEN current_setting('transaction_read_only')::bool THEN 'a server with default_transaction_read_only = on' END AS why`
-
-type AbortAsker = { readonly role: string; readonly may: boolean }
-
-/** So many aborts are looked into at a time, whoever floods the channel. */
-const askingMax = 1_000
-
-/** After one refused abort of a role has been told of. */
-const refusedQuietMs = 60_000
-
-function refusalOf(jobId: number, asker: AbortAsker | undefined): string {
-  const text =
-    asker === undefined
-      ? `the abort of job ${jobId} was asked for by a session that is gone, so that nobody knows whose it was: ask by "escapement abort", or stay connected for a moment`
-      : `role "${asker.role}" asks to abort job ${jobId}, and may not: that takes the right to UPDATE pgagent.pga_job`
-  return `${text} (further ones within a minute are not told of)`
-}
 
 function commandIn(payload: string): Command | undefined {
   const [word, jobId] = payload.trim().split(/\s+/)
