@@ -9,7 +9,7 @@ export type Answer = string
  * Asks a database's `pga_next_schedule`, pgAgent's or ours, about many cases, each in its time zone and at its time.
  *
  * The function's source is as installed; what is not the server's own is its clock: it calls `now()`, and the session's
- * search path leads it to one that tells each case's time. An error answers its own case only.
+ * search path, in place of the function's own, leads it to one that tells each case's time. An error answers its own case only.
  * What is asked together must be quick, since a timeout ends all of it.
  */
 export class NextScheduleSession {
@@ -70,6 +70,7 @@ const preparation = `
     RETURN 'error ' || SQLSTATE;
   END
   $$;
+  ALTER FUNCTION pgagent.pga_next_schedule RESET search_path;
   SET search_path = clock, pg_catalog;
   SET session_replication_role = replica;
   SET enable_seqscan = off;
