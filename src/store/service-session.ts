@@ -90,11 +90,20 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
       if (service === undefined || service.lost !== undefined) {
         return Effect.fail(new SessionLost({ message: service?.lost ?? 'there is no session' }))
       }
+      let askedAt = 0
       return Effect.tryPromise({
-        try: () => service.client.query<Row>({ text, values: [...values] }),
+        try: () => {
+          askedAt = performance.now()
+          return service.client.query<Row>({ text, values: [...values] })
+        },
         catch: (cause) => cause,
       }).pipe(
         Effect.catch((cause) => (isBug(cause) ? Effect.die(cause) : Effect.fail(statementError(cause)))),
+        // Of a process that was frozen, the timer may be later than an answer that is out of date.
+        Effect.filterOrFail(
+          () => performance.now() - askedAt <= answerTimeoutMs,
+          () => new SessionLost({ message: `an answer that is older than ${answerTimeoutMs / 1_000} s` }),
+        ),
         Effect.map(({ rows }) => rows),
         Effect.tapErrorTag('SessionLost', ({ message }) =>
           Effect.sync(() => {

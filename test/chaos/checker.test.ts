@@ -297,6 +297,14 @@ describe('unlogged', () => {
     expect(judged(history)).toEqual({ found: [], allowed: ['cut off', 'deleted with its job'] })
   })
 
+  test('nor an SQL step that a thawed agent began when its run had been aborted, and another had run meanwhile', () => {
+    const history = new MadeUpHistory().job(2).created(-5, 0).claimed(0, 1).serverFailed(0)
+    history.attempt(0.1, 1, [0, null], 'd', 'Aborted').ended(2, 1, 'd', 3).claimed(3, 2)
+    history.attempt(3.1, 2, [0, 1], 's', `NOTICE: ${one}`).began(3.2, one, { run: 2 }).succeeded(3.5, one)
+    history.ended(4, 2, 's', 60).began(9, two).succeeded(9.1, two)
+    expect(judged(history)).toEqual({ found: [], allowed: ['begun after an abort'] })
+  })
+
   test('nor an SQL step whose connection was lost after it had committed its end', () => {
     const history = new MadeUpHistory().job(2).created(-5, 0).claimed(0, 1)
     const output = '[the connection to 127.0.0.1 was lost: Connection terminated unexpectedly]'

@@ -9,8 +9,8 @@ export class Link {
   readonly port: number
   readonly #listener: Server
   readonly #pairs = new Set<Pair>()
-  /** When a connection from this port to the server was made. */
-  readonly #madeAt = new Map<number, number>()
+  /** When connections from this port to the server were made. */
+  readonly #madeAt = new Map<number, number[]>()
   #mode: 'open' | 'cut' | 'stalled' = 'open'
   #delayMs = 0
 
@@ -38,10 +38,9 @@ export class Link {
     return this.#pairs.size
   }
 
-  /** When the latest connection was made that reached the server from this port, before that moment. */
+  /** When the latest connection was made that reached the server from this port, before that moment. Ports are used again. */
   madeAt(localPort: number, before: number): number | undefined {
-    const at = this.#madeAt.get(localPort)
-    return at !== undefined && at <= before ? at : undefined
+    return this.#madeAt.get(localPort)?.findLast((at) => at <= before)
   }
 
   /** Ends every connection, and refuses new ones until `heal`. */
@@ -89,7 +88,10 @@ export class Link {
       return
     }
     const server = connect(serverPort, '127.0.0.1')
-    server.once('connect', () => this.#madeAt.set(server.localPort ?? 0, Date.now()))
+    server.once('connect', () => {
+      const port = server.localPort ?? 0
+      this.#madeAt.set(port, [...(this.#madeAt.get(port) ?? []), Date.now()])
+    })
     const pair = { client, server }
     this.#pairs.add(pair)
     this.#forward(client, server, pair)

@@ -83,7 +83,8 @@ function checkLogged(
     verdict.find({ kind: 'out of order', text, ...about })
   }
   if (run.status === 'd') {
-    if (execution.outcome !== undefined) verdict.allow({ kind: 'cut off', ...about })
+    if (execution.isLate) verdict.allow({ kind: 'begun after an abort', ...about })
+    else if (execution.outcome !== undefined) verdict.allow({ kind: 'cut off', ...about })
     return
   }
   if (run.status === 'r' && (endedAt ?? 0) > evidence.readAt - loggingMsMax) return

@@ -17,11 +17,14 @@ export type Execution = {
   readonly attempt: AttemptRow | undefined
   /** Whether the attempt's output has its token. */
   readonly isInOutput: boolean
+  /** Whether it began when its run had been ended already, as aborted. */
+  readonly isLate: boolean
 }
 
 /**
  * Puts tokens together, and finds their rows: by the token in an attempt's output; else by what the code was told; else,
- * where it was told nothing, by the time at which it began.
+ * where it was told nothing, by the time at which it began. SQL looks for its open attempt: where it found none, and one
+ * of an aborted run has no execution yet, it is of that.
  */
 export function executionsOf({ tokens, runs, attempts }: Evidence): readonly Execution[] {
   const runsById = new Map(runs.map((run) => [run.id, run]))
@@ -33,6 +36,11 @@ export function executionsOf({ tokens, runs, attempts }: Evidence): readonly Exe
   const attemptsById = new Map(attempts.map((attempt) => [attempt.id, attempt]))
   const attemptsByStep = groupBy(attempts, ({ step }) => step)
   const byValue = groupBy(tokens, ({ value }) => value)
+  const told = new Set(tokens.map(({ attemptRow }) => attemptRow))
+  const abortedUnrun = attempts.filter(
+    ({ id, run, status, output }) =>
+      status === 'd' && runsById.get(run)?.status === 'd' && !told.has(id) && tokensIn(output).length === 0,
+  )
   const executions: Execution[] = []
   for (const [value, all] of byValue) {
     const [began] = all.filter(({ what }) => what === 'began')
@@ -41,8 +49,15 @@ export function executionsOf({ tokens, runs, attempts }: Evidence): readonly Exe
     if (known === undefined) continue
     // What a step of pgAgent's says may also turn up in the output of scripts that run at the same time.
     const inOutput = attemptsByToken.get(`${known.step} ${value}`)
-    const attempt =
-      inOutput ?? attemptsById.get(known.attemptRow ?? 0) ?? attemptFor(known, attemptsByStep.get(known.step) ?? [])
+    const certain = inOutput ?? attemptsById.get(known.attemptRow ?? 0)
+    const late =
+      certain === undefined && known.kind === 'sql' && known.run === undefined
+        ? lastBegun(
+            abortedUnrun.filter(({ step }) => step === known.step),
+            known.at,
+          )
+        : undefined
+    const attempt = certain ?? late ?? attemptFor(known, attemptsByStep.get(known.step) ?? [])
     executions.push({
       ...{ value, kind: known.kind, job: known.job, step: known.step },
       beganAt: known.at,
@@ -53,6 +68,7 @@ export function executionsOf({ tokens, runs, attempts }: Evidence): readonly Exe
       run: runsById.get(attempt?.run ?? known.run ?? 0),
       attempt,
       isInOutput: inOutput !== undefined,
+      isLate: late !== undefined,
     })
   }
   return executions.sort((one, other) => one.beganAt - other.beganAt)

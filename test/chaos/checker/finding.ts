@@ -31,6 +31,8 @@ export const allowances = {
   'run again after an abort': 'the same occurrence was run again after a run of it that is marked as aborted',
   'overlap after an abort':
     'code of a run that is marked as aborted went on while the next run of the job began: its agent was killed, frozen or cut off',
+  'begun after an abort':
+    'an SQL step of a run that is marked as aborted began after that: its agent was frozen, or had to wait for a connection, between logging the attempt and running its code',
   'code outlived its connection':
     'the connection of an SQL step was lost, and its code went on in the server while the agent went on without it',
   'answer lost':
