@@ -153,7 +153,8 @@ function commentFindings(
 
 /** What is added to a setting, as a colon, matters little; what is left of one may be another word, or somebody's name. */
 function isNearly(word: string, setting: string): boolean {
-  return (setting.includes(word) ? setting.length - word.length : distanceBetween(word, setting)) <= 2
+  const most = setting.length > '@keep'.length ? 2 : 1
+  return (setting.includes(word) ? setting.length - word.length : distanceBetween(word, setting)) <= most
 }
 
 function linesOf(comment: string): readonly string[] {

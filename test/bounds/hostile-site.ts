@@ -44,9 +44,12 @@ export class HostileSite {
     const database = await createDatabase({ schema: 'installed' })
     const client = await database.client()
     await client.query(keepWhenAsked)
-    const agent = new AgentProcess(['-l', '1', '--host', 'hostile', ...(options.args ?? []), database.conninfo], {
-      TMPDIR: folder,
-    })
+    const agent = new AgentProcess(
+      ['-l', '1', '--host', 'hostile', '--http-allow', '127.0.0.1', ...(options.args ?? []), database.conninfo],
+      {
+        TMPDIR: folder,
+      },
+    )
     await agent.serving()
     return new HostileSite(client, agent, folder, async () => {
       await agent.stop()
