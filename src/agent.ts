@@ -112,7 +112,7 @@ export function openLog({ logFile, logLevel, logFormat }: AgentConfig): ((line: 
 
 function retentionLine(fact: RetentionFact): LogLine {
   return fact.type === 'pruned'
-    ? { level: 1, severity: 'INFO', text: `pruned ${fact.runs} runs from the log` }
+    ? { level: 1, severity: 'INFO', text: `pruned ${fact.runs} run${fact.runs === 1 ? '' : 's'} from the log` }
     : { level: 0, severity: 'WARNING', text: `the log is not pruned: ${fact.reason}` }
 }
 
