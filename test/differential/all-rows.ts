@@ -157,6 +157,6 @@ function textOf(site: Site, value: unknown): string {
     .replaceAll(site.database, '<database>')
     .replaceAll(site.folder, '<folder>')
     .replace(/\bpga_(\d+_\d+)_\w{6}\b/g, 'pga_$1_??????')
-    .replace(/\bescapement-(\d+-\d+)-\w{6}\b/g, 'escapement-$1-??????')
+    .replace(/\bescapement-(\d+-\d+)-\d+_\d+_[\da-f]{8}_\w{6}\b/g, 'escapement-$1-??????')
   return text.length <= longest ? text : `${text.length} characters: ${text.slice(0, 20)}...${text.slice(-20)}`
 }
