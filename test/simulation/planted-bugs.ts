@@ -118,35 +118,25 @@ export const plantedBugs: readonly PlantedBug[] = [
     })),
   },
   {
-    mistake: 'an agent takes whoever has its earlier number for its earlier self',
-    caughtBy: 'claimsAreSigned',
-    seed: 78,
-    parts: store(({ database, line, real }) => {
-      const earlier = new Set<number>()
-      const rescueEarlier = line.send('rescueOrphans', (pid) => {
-        const mine = [...earlier].filter((each) => each !== pid && database.agents.has(each))
-        earlier.add(pid)
-        return Effect.succeed(mine.flatMap((each) => statements.rescueAgent(database, each)))
-      })
-      return { rescueOrphans: Effect.andThen(rescueEarlier, real.rescueOrphans) }
-    }),
-  },
-  {
     mistake: 'an agent takes another on its host for its earlier self',
     caughtBy: 'livingAgentsKeepTheirRuns',
     seed: 6,
-    parts: store(({ database, line, host }) => ({
-      rescueOrphans: line.send('rescueOrphans', (pid) => {
+    parts: store(({ database, line, host, real }) => {
+      const rescueMine = line.send('rescueOrphans', (pid) => {
         const mine = [...database.agents.values()].filter((each) => each.host === host && each.pid !== pid)
         return Effect.succeed(mine.flatMap((each) => statements.rescueAgent(database, each.pid)))
-      }),
-    })),
+      })
+      return { rescueOrphans: Effect.andThen(rescueMine, real.rescueOrphans) }
+    }),
   },
   {
     mistake: 'nobody looks for what others have left',
     caughtBy: 'orphansAreRescued',
-    seed: 9,
-    parts: store(() => ({ rescueOrphans: Effect.succeed([]) })),
+    seed: 5,
+    parts: store(({ real }) => ({
+      claimDue: (slots) => Effect.map(real.claimDue(slots), (claim) => ({ ...claim, orphans: 'none' as const })),
+      rescueOrphans: Effect.succeed([]),
+    })),
   },
   {
     mistake: 'an agent that is full does not look for what others have left',
