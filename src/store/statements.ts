@@ -33,14 +33,14 @@ const absentAgents = `
   WHERE jagpid <> $1::int AND ((${agentKey}) = ANY ($2::text[]) OR NOT ${hasSession})`
 
 /**
- * Whether an agent was up when a job `j`, which may be that agent's, was due. Only an agent that is up now counts, and
- * only since it signed on. What is in time need not be asked about.
+ * Whether an agent was up when a job `j`, which may be that agent's, was due; `absent` are those that are away. Only an
+ * agent that is up now counts, and only since it signed on. What is in time need not be asked about.
  */
 const attended = `(
   j.jobnextrun > now() - interval '1 minute'
   OR EXISTS (SELECT FROM pgagent.pga_jobagent AS up
     WHERE ${signedOnAt} <= j.jobnextrun AND j.jobhostagent IN ('', up.jagstation)
-      AND up.jagpid NOT IN (SELECT jagpid FROM (${absentAgents}) AS absent)))`
+      AND up.jagpid NOT IN (SELECT jagpid FROM absent)))`
 
 /**
  * $1 own pid, $2 keys of earlier sessions, $3 host, $4 slots.
@@ -49,7 +49,8 @@ const attended = `(
  * the next look.
  */
 export const claimDue = `
-  WITH due AS MATERIALIZED (
+  WITH absent AS MATERIALIZED (${absentAgents}
+  ), due AS MATERIALIZED (
     SELECT jobid, jobnextrun, joblastrun FROM pgagent.pga_job
     WHERE jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobhostagent IN ('', $3)
     ORDER BY jobnextrun, jobid LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
@@ -76,7 +77,7 @@ export const claimDue = `
     EXISTS (SELECT FROM pgagent.pga_job
       WHERE jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobhostagent IN ('', $3)
         AND jobid NOT IN (SELECT jobid FROM claimed)) AS held_back,
-    (SELECT coalesce(json_agg(absent), '[]') FROM (${absentAgents}) AS absent) AS absent,
+    (SELECT coalesce(json_agg(absent), '[]') FROM absent) AS absent,
     EXISTS (SELECT FROM pgagent.pga_job WHERE jobagentid <> $1
       OR jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobid NOT IN (SELECT jobid FROM claimed)) AS others_run,
     current_setting('TimeZone') AS time_zone, pg_backend_pid() AS pid,
