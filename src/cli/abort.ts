@@ -1,11 +1,11 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import type { Client } from 'pg'
-import { CliError, UsageError } from './cli-error.ts'
+import { CliError } from './cli-error.ts'
 import { inSession } from './connect.ts'
 import { findJob, type JobRecord } from './job-list.ts'
 import { inCell, printJson, printLine } from './print.ts'
 import { findRuns, type RunRecord } from './run-history.ts'
-import { divideArguments, type TargetFlags, targetCommand } from './target.ts'
+import { jobArgument, type TargetFlags, targetCommand } from './target.ts'
 import { waitFor } from './wait-for.ts'
 import { shortDuration, statusWord } from './wording.ts'
 
@@ -18,9 +18,7 @@ export function abortCommand(): Command {
     .option('--timeout <seconds>', 'how long to wait', seconds, 15)
     .addHelpText('after', help)
     .action(async (job: string, rest: string[], flags: AbortFlags) => {
-      const { words, conninfo } = divideArguments([job, rest], flags)
-      const [wanted, ...others] = words
-      if (wanted === undefined || others.length > 0) throw new UsageError('name one job, by its id or its name')
+      const { wanted, conninfo } = jobArgument([job, rest], flags)
       const run = await inSession(conninfo, ({ client }) => abort(client, wanted, flags.timeout * 1_000))
       if (flags.json) printJson(run)
       else printLine(ending(run))

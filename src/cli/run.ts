@@ -1,13 +1,13 @@
 import type { Command } from 'commander'
 import type { Client } from 'pg'
 import { agentOf } from './abort.ts'
-import { CliError, UsageError } from './cli-error.ts'
+import { CliError } from './cli-error.ts'
 import { inSession } from './connect.ts'
 import { findJob, type JobRecord, listed, listHosts } from './job-list.ts'
 import { inCell, printJson, printLine, warn } from './print.ts'
 import { findRuns, newestRun, type RunRecord } from './run-history.ts'
 import { printRun } from './runs.ts'
-import { divideArguments, type TargetFlags, targetCommand } from './target.ts'
+import { jobArgument, type TargetFlags, targetCommand } from './target.ts'
 import { waitFor } from './wait-for.ts'
 
 type RunFlags = TargetFlags & { readonly wait?: true }
@@ -22,9 +22,7 @@ export function runCommand(): Command {
     .option('--wait', 'wait until the run has ended, and print what its steps said')
     .addHelpText('after', help)
     .action(async (job: string, rest: string[], flags: RunFlags) => {
-      const { words, conninfo } = divideArguments([job, rest], flags)
-      const [wanted, ...others] = words
-      if (wanted === undefined || others.length > 0) throw new UsageError('name one job, by its id or its name')
+      const { wanted, conninfo } = jobArgument([job, rest], flags)
       const run = await inSession(conninfo, ({ client }) => runNow(client, wanted, flags))
       if (flags.json) printJson(run ?? null)
       else if (run !== undefined && flags.wait) printRun(run)

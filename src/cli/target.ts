@@ -35,6 +35,17 @@ export function divideArguments(
   return { words, conninfo: conninfoIn(db ?? trailing ?? '') }
 }
 
+/** Of a command that takes one job: what names it, and the connection string. Throws `UsageError` for any other number of them. */
+export function jobArgument(
+  given: readonly (string | readonly string[])[],
+  flags: TargetFlags,
+): { wanted: string; conninfo: ConninfoKeywords } {
+  const { words, conninfo } = divideArguments(given, flags)
+  const [wanted, ...others] = words
+  if (wanted === undefined || others.length > 0) throw new UsageError('name one job, by its id or its name')
+  return { wanted, conninfo }
+}
+
 /** The connection string of a command that takes nothing else. Throws `UsageError` for another word, too. */
 export function conninfoOnly(given: readonly string[], flags: TargetFlags): ConninfoKeywords {
   const { words, conninfo } = divideArguments(given, flags)

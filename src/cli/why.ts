@@ -13,7 +13,7 @@ import { inSession } from './connect.ts'
 import { findJob, type JobRecord } from './job-list.ts'
 import { printJson, printLine, warn } from './print.ts'
 import { momentIn } from './rehearse-moments.ts'
-import { divideArguments, type TargetFlags, targetCommand } from './target.ts'
+import { jobArgument, type TargetFlags, targetCommand } from './target.ts'
 import { whyAtJson, whyJson } from './why-json.ts'
 import { readPast, startBefore } from './why-reading.ts'
 import { whyAtLines, whyLines } from './why-text.ts'
@@ -56,9 +56,7 @@ export function whyCommand(): Command {
     .option('--at <time>', 'what became of this minute: 2026-03-29T02:30, or with Z or +01:00')
     .addHelpText('after', help)
     .action(async (job: string, rest: string[], flags: WhyFlags) => {
-      const { words, conninfo } = divideArguments([job, rest], flags)
-      const [wanted, ...others] = words
-      if (wanted === undefined || others.length > 0) throw new UsageError('name one job, by its id or its name')
+      const { wanted, conninfo } = jobArgument([job, rest], flags)
       const asked = flags.at === undefined ? undefined : minuteIn(flags.at)
       await inSession(conninfo, async ({ client }) => {
         const record = await findJob(client, wanted)
