@@ -57,35 +57,38 @@ function held(
   lock: (running: Running) => string,
   wholeTable = false,
 ): Fault {
-  return {
-    ...{ kind, seconds, often: 1, quick: true },
-    needs: () => [],
-    strike: (site, choice) =>
-      inSession(site, async (client) => {
-        const running = await someRun(client, choice)
-        if (running === undefined) {
-          await client.end()
-          return 'nothing was running'
-        }
-        await client.query("BEGIN; SET lock_timeout = '10s'")
-        await client.query(lock(running))
-        return {
-          victim: wholeTable ? 'all' : `run ${running.run} of job ${running.job}`,
-          breaksSessions: wholeTable,
-          heal: async () => {
-            await client.query('ROLLBACK').catch(() => {})
-            await client.end().catch(() => {})
-            return undefined
-          },
-        }
-      }),
-  }
+  return whileRunning(kind, seconds, async (client, running) => {
+    await client.query(lock(running))
+    return {
+      victim: wholeTable ? 'all' : `run ${running.run} of job ${running.job}`,
+      breaksSessions: wholeTable,
+      heal: async () => {
+        await client.query('ROLLBACK').catch(() => {})
+        await client.end().catch(() => {})
+        return undefined
+      },
+    }
+  })
 }
 
 function edited(
   kind: string,
   seconds: readonly [number, number],
   edit: (client: Client, job: number, site: Site) => Promise<Struck['heal']>,
+): Fault {
+  return whileRunning(kind, seconds, async (client, { job, run }, site) => {
+    const heal = await edit(client, job, site)
+    await client.query('COMMIT')
+    await client.end()
+    return { victim: `job ${job}, run ${run}`, ...(heal && { heal }) }
+  })
+}
+
+/** Acts in a transaction of its own session, which it ends itself, while some run is on. */
+function whileRunning(
+  kind: string,
+  seconds: readonly [number, number],
+  act: (client: Client, running: Running, site: Site) => Promise<Struck>,
 ): Fault {
   return {
     ...{ kind, seconds, often: 1, quick: true },
@@ -98,10 +101,7 @@ function edited(
           return 'nothing was running'
         }
         await client.query("BEGIN; SET lock_timeout = '10s'")
-        const heal = await edit(client, running.job, site)
-        await client.query('COMMIT')
-        await client.end()
-        return { victim: `job ${running.job}, run ${running.run}`, ...(heal && { heal }) }
+        return act(client, running, site)
       }),
   }
 }
