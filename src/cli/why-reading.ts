@@ -1,5 +1,6 @@
 import type { Client } from 'pg'
 import type { Instant } from '../domain/job.ts'
+import { outsetOf } from '../reasons/outset.ts'
 import type { Hindrance, NextRunSet, Past, PastRun, Presence } from '../reasons/past.ts'
 import { epochMs } from '../store/definition.ts'
 import { hasSession } from '../store/has-session.ts'
@@ -15,41 +16,56 @@ export type HistoryRow = {
   readonly details: Readonly<Record<string, unknown>>
 }
 
-/** Reads what is stored about a job since a moment, in one snapshot. */
-export async function readPast(client: Client, jobId: number, since: Date): Promise<WhyReading> {
+/**
+ * Reads what is stored about a job, in one snapshot, from far enough back to tell what its next run was at a moment: two or
+ * three runs as a rule, more where it was making up for what it had missed, and 12288 at most.
+ */
+export async function readPast(client: Client, jobId: number, at: Instant): Promise<WhyReading> {
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
   try {
-    const present = await one<Present>(client, presentQuery, [jobId])
-    const rows = present.mayRead ? await all<HistoryRow>(client, historyQuery, [jobId, since]) : []
-    const begun = present.mayRead ? await one<{ at: number | null }>(client, begunQuery, []) : { at: null }
-    const runs = await all<RunRow>(client, runsQuery, [jobId, since])
-    const up = await all<AgentRow>(client, agentsQuery, [])
-    const state = stateOf(present.job, present.schedules)
-    const agents = presences(rows, up)
-    return {
-      past: {
-        now: present.now,
-        recordedSince: begun.at ?? Number.POSITIVE_INFINITY,
-        created: whenIn(present.job['jobcreated']) ?? Number.NEGATIVE_INFINITY,
-        nextRun: whenIn(present.job['jobnextrun']),
-        versions: versionsOf(state, rows, present.timeZone),
-        sets: rows.flatMap(setIn),
-        runs: runs.map((run) => runOf(run, agents)),
-        agents,
-        full: hindrances(rows, agents, 'full', 'free'),
-        refusals: hindrances(rows, agents, 'refused', 'taken'),
-      },
-      remark: remarkOn(present),
+    for (let runsBack = 3; ; runsBack *= 8) {
+      const reading = await readSince(client, jobId, await startOf(client, jobId, at, runsBack))
+      if (outsetOf(reading.past, at) !== undefined || runsBack >= runsBackMax) return reading
     }
   } finally {
     await client.query('ROLLBACK')
   }
 }
 
-/** When the run before the one before a moment began, from which its next run can be followed. */
-export async function startBefore(client: Client, jobId: number, at: Date): Promise<Date> {
-  const [row] = await all<{ start: Date | null }>(client, startQuery, [jobId, at])
-  return row?.start ?? at
+const runsBackMax = 3 * 8 ** 4
+
+/** Everything since a moment, `-Infinity` included. */
+async function readSince(client: Client, jobId: number, readFrom: Instant): Promise<WhyReading> {
+  const since = Number.isFinite(readFrom) ? new Date(Math.floor(readFrom)) : '-infinity'
+  const present = await one<Present>(client, presentQuery, [jobId])
+  const rows = present.mayRead ? await all<HistoryRow>(client, historyQuery, [jobId, since]) : []
+  const begun = present.mayRead ? await one<{ at: number | null }>(client, begunQuery, []) : { at: null }
+  const runs = await all<RunRow>(client, runsQuery, [jobId, since])
+  const up = await all<AgentRow>(client, agentsQuery, [])
+  const state = stateOf(present.job, present.schedules)
+  const agents = presences(rows, up)
+  return {
+    past: {
+      now: present.now,
+      recordedSince: begun.at ?? Number.POSITIVE_INFINITY,
+      created: whenIn(present.job['jobcreated']) ?? Number.NEGATIVE_INFINITY,
+      readSince: readFrom,
+      nextRun: whenIn(present.job['jobnextrun']),
+      versions: versionsOf(state, rows, present.timeZone),
+      sets: rows.flatMap(setIn),
+      runs: runs.map((run) => runOf(run, agents)),
+      agents,
+      full: hindrances(rows, agents, 'full', 'free'),
+      refusals: hindrances(rows, agents, 'refused', 'taken'),
+    },
+    remark: remarkOn(present),
+  }
+}
+
+/** When the last run but so many had begun by a moment; `-Infinity` if there are not as many. */
+async function startOf(client: Client, jobId: number, at: Instant, runsBack: number): Promise<Instant> {
+  const [row] = await all<{ start: number }>(client, startQuery, [jobId, new Date(at), runsBack - 1])
+  return row?.start ?? Number.NEGATIVE_INFINITY
 }
 
 function remarkOn({ hasHistory, mayRead, role }: Present): string | undefined {
@@ -213,8 +229,7 @@ const runsQuery = `
       ELSE 'running' END AS status,
     CASE WHEN jlgstatus = 'i' THEN (
       SELECT jsloutput FROM pgagent.pga_jobsteplog WHERE jsljlgid = jlgid AND jsloutput LIKE 'Not run: %' LIMIT 1) END AS missed
-  FROM pgagent.pga_joblog WHERE jlgjobid = $1 AND (jlgstart >= $2::timestamptz OR jlgid = (
-    SELECT max(jlgid) FROM pgagent.pga_joblog WHERE jlgjobid = $1 AND jlgstart < $2))
+  FROM pgagent.pga_joblog WHERE jlgjobid = $1 AND jlgstart >= $2::timestamptz
   ORDER BY jlgstart, jlgid`
 
 const agentsQuery = `
@@ -223,5 +238,5 @@ const agentsQuery = `
   FROM pgagent.pga_jobagent ORDER BY jaglogintime`
 
 const startQuery = `
-  SELECT min(jlgstart) AS start FROM (
-    SELECT jlgstart FROM pgagent.pga_joblog WHERE jlgjobid = $1 AND jlgstart <= $2 ORDER BY jlgid DESC LIMIT 2) AS runs`
+  SELECT ${epochMs('jlgstart')} AS start FROM pgagent.pga_joblog WHERE jlgjobid = $1 AND jlgstart <= $2
+  ORDER BY jlgstart DESC, jlgid DESC OFFSET $3 LIMIT 1`

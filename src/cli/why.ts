@@ -15,7 +15,7 @@ import { printJson, printLine, warn } from './print.ts'
 import { momentIn } from './rehearse-moments.ts'
 import { jobArgument, type TargetFlags, targetCommand } from './target.ts'
 import { whyAtJson, whyJson } from './why-json.ts'
-import { readPast, startBefore } from './why-reading.ts'
+import { readPast } from './why-reading.ts'
 import { whyAtLines, whyLines } from './why-text.ts'
 
 type WhyFlags = TargetFlags & { readonly at?: string }
@@ -77,7 +77,7 @@ async function lately(client: Client, job: JobRecord): Promise<WhyReport> {
   for (const [index, days] of daysBack.entries()) {
     const now = Date.now()
     const from = now - days * DAY
-    const { past, remark } = await readPast(client, job.id, await startBefore(client, job.id, new Date(from)))
+    const { past, remark } = await readPast(client, job.id, from)
     const all = fates(past, from, past.now)
     const skipped = skippedGroups(all)
     const isLast = index === daysBack.length - 1 || from <= past.created
@@ -95,7 +95,7 @@ async function whatBecameOf(
   job: JobRecord,
   { at, skippedTime }: { readonly at: Instant; readonly skippedTime: string | undefined },
 ): Promise<WhyAtReport> {
-  const { past, remark } = await readPast(client, job.id, await startBefore(client, job.id, new Date(at - MINUTE)))
+  const { past, remark } = await readPast(client, job.id, at - MINUTE)
   const version = versionAt(past, at)
   const fate = fates(past, at - MINUTE, Math.min(at, past.now)).at(-1)
   const run = past.runs.findLast(

@@ -1,21 +1,21 @@
 import type { Instant } from '../domain/job.ts'
-import { type Occurrence, occurrences } from './occurrences.ts'
-import { type Past, type PastRun, type Version, versionAt } from './past.ts'
+import { countsOn, type Occurrence, occurrences } from './occurrences.ts'
+import { isRecorded, type Past, type PastRun, type Version, versionAt } from './past.ts'
 import type { Fate, Reason } from './reason.ts'
-import { isRecorded, type Phase, type Replay, replay } from './replay.ts'
+import { type Phase, type Replay, replay } from './replay.ts'
 import { waitReason } from './wait-reason.ts'
 
 /** What became of each occurrence after one moment and up to another, each once, in order. */
 export function fates(past: Past, from: Instant, to: Instant): readonly Fate[] {
-  const begin = Math.max(past.created, Math.min(from, startBefore(past, from)))
-  const replayed = replay(past, begin)
+  const after = Math.max(from, past.created)
+  const replayed = replay(past, after)
   const found: Fate[] = []
-  for (const phase of replayed.phases) {
-    const end = Math.min(phase.to, to)
-    for (const piece of pieces(past, Math.max(phase.from, from - DAY), end)) {
+  for (const phase of replayed.phases.filter((each) => each.to > after)) {
+    for (const piece of pieces(past, phase.from, Math.min(phase.to, to))) {
       const head = phase.run === undefined && typeof phase.head === 'number' ? phase.head : undefined
-      for (const occurrence of occurrences(piece.version, piece.from, piece.to, head)) {
-        if (occurrence.at > from) found.push(fateOf(past, replayed, phase, occurrence))
+      const begin = countsOn(piece.version.job) ? piece.from : Math.max(piece.from, after - DAY)
+      for (const occurrence of occurrences(piece.version, begin, piece.to, head)) {
+        if (occurrence.at > after) found.push(fateOf(past, replayed, phase, occurrence))
       }
     }
   }
@@ -26,14 +26,6 @@ export function fates(past: Past, from: Instant, to: Instant): readonly Fate[] {
 const graceMs = 5_500
 
 const DAY = 86_400_000
-
-/** The last run that had begun by then leads to the next run that stood then. */
-function startBefore({ runs, created }: Past, at: Instant): Instant {
-  const index = runs.findLastIndex(({ startedAt }) => startedAt <= at)
-  return runs[Math.max(0, index - 1)] !== undefined && index >= 0
-    ? (runs[Math.max(0, index - 1)] as PastRun).startedAt - 1
-    : Math.max(created, at)
-}
 
 /** A stretch as the versions divide it. */
 function pieces(past: Past, from: Instant, to: Instant) {
@@ -94,11 +86,13 @@ function presentReason(past: Past, head: Instant): Reason {
 /** In a phase without a run: the next run was this one and was taken away, or an earlier one, or a later one. */
 function idleReason(past: Past, { dueOf }: Replay, phase: Phase, at: Instant): Reason {
   const { head, endedBy } = phase
-  if (head === 'unknown') return unknown(past, at)
-  if (head === undefined || head > at) return movedBefore(past, phase, at)
-  if (endedBy === undefined) return { type: 'waiting', due: head, because: presentReason(past, head) }
-  const because = waitReason(past, Math.max(head, phase.from), phase.to)
+  if (head === undefined || (head !== 'unknown' && head > at)) return movedBefore(past, phase, at)
+  if (endedBy === undefined) {
+    return head === 'unknown' ? unknown(past, at) : { type: 'waiting', due: head, because: presentReason(past, head) }
+  }
+  const because = waitReason(past, head === 'unknown' ? at : Math.max(head, phase.from), phase.to)
   if ('who' in endedBy) {
+    if (head === 'unknown') return unknown(past, at)
     return { type: 'moved', at: endedBy.at, to: endedBy.to, who: endedBy.who, because }
   }
   const due = dueOf.get(endedBy)

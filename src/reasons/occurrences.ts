@@ -1,5 +1,5 @@
 import { isOccurrence } from '../domain/catch-up.ts'
-import type { Instant } from '../domain/job.ts'
+import type { Instant, Job } from '../domain/job.ts'
 import { nextOccurrence, nextRun } from '../domain/next-run.ts'
 import { isExcepted, nextMatch, patternOf } from '../domain/pattern.ts'
 import type { Schedule, ScheduleException } from '../domain/schedule.ts'
@@ -31,9 +31,8 @@ export function occurrences(
   const { job } = version
   const bare = job.schedules.map(withoutExceptions)
   const found = new Map<Instant, Occurrence>()
-  const countsFromHead = job.schedules.some((schedule) => patternOf(schedule).kind === 'everySecondMinute')
   let at: Instant | undefined =
-    countsFromHead && head !== undefined && head > from ? head : nextRun(bare, from, job.timeZone)
+    countsOn(job) && head !== undefined && head > from ? head : nextRun(bare, from, job.timeZone)
   for (; at !== undefined && at <= to; at = nextRun(bare, at, job.timeZone)) {
     found.set(at, isOccurrence(job, at) ? { at, type: 'due' } : exceptedAt(version, at))
   }
@@ -43,6 +42,11 @@ export function occurrences(
     }
   }
   return [...found.values()].sort((one, other) => one.at - other.at)
+}
+
+/** Whether occurrences follow from the one before, since a schedule selects nothing. */
+export function countsOn({ schedules }: Job): boolean {
+  return schedules.some((schedule) => patternOf(schedule).kind === 'everySecondMinute')
 }
 
 /** The zone in which a schedule is read. */

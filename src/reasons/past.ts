@@ -6,6 +6,8 @@ export type Past = {
   readonly now: Instant
   /** Since when edits and agents are recorded; `Infinity` where they are not. */
   readonly recordedSince: Instant
+  /** From when on all that is stored of the job has been read; `-Infinity` for all. */
+  readonly readSince: Instant
   /** When the job was made. */
   readonly created: Instant
   /** The job as it was; the last version is the present one, and each lasts until the next. */
@@ -19,6 +21,9 @@ export type Past = {
   /** The next run as it stands. */
   readonly nextRun: Instant | undefined
 }
+
+/** The next run of a job at some time: undefined for none, `unknown` where nothing tells. */
+export type NextRun = Instant | undefined | 'unknown'
 
 export type Version = {
   readonly from: Instant
@@ -72,4 +77,9 @@ export type Hindrance = {
 /** The job as it was at a moment. */
 export function versionAt({ versions }: Past, at: Instant): Version {
   return versions.findLast(({ from }) => from <= at) ?? versions[0]
+}
+
+/** Every answer about a moment without a record of who set the next run may be wrong. */
+export function isRecorded({ recordedSince }: Past, at: Instant): boolean {
+  return at >= recordedSince
 }

@@ -1,7 +1,8 @@
-import { isOccurrence, nextRunAfter } from '../domain/catch-up.ts'
+import { nextRunAfter } from '../domain/catch-up.ts'
 import type { Instant } from '../domain/job.ts'
-import { nextRun } from '../domain/next-run.ts'
-import { type NextRunSet, type Past, type PastRun, versionAt } from './past.ts'
+import { dueBy } from './due.ts'
+import { type Outset, outsetOf } from './outset.ts'
+import { type NextRun, type NextRunSet, type Past, type PastRun, versionAt } from './past.ts'
 
 /** A stretch in which the job either ran or did not, and in which its next run stood. */
 export type Phase = {
@@ -11,8 +12,7 @@ export type Phase = {
   readonly to: Instant
   /** The run that went on. */
   readonly run?: PastRun
-  /** The next run. Undefined for none; `unknown` where nothing tells. */
-  readonly head: Instant | undefined | 'unknown'
+  readonly head: NextRun
   /** Who set the next run, if it was somebody else than an agent. */
   readonly setBy?: NextRunSet
   /** What ended it: a run that began, somebody who set the next run; nothing if it goes on. */
@@ -26,26 +26,25 @@ export type Replay = {
 }
 
 /**
- * Follows the next run of a job from a moment on, by the agent's own rule: it stands until a run or an edit, and is found
- * anew as a run ends.
+ * Follows the next run of a job by the agent's own rule: it stands until a run or an edit, and is found anew as a run ends.
+ *
+ * It begins where the next run is known for certain, so that what it finds of a moment does not depend on `at`.
  */
-export function replay(past: Past, from: Instant): Replay {
+export function replay(past: Past, at: Instant): Replay {
+  const outset = outsetOf(past, at) ?? { from: firstRead(past), head: 'unknown' }
   const phases: Phase[] = []
   const dueOf = new Map<PastRun, Instant>()
-  let head: Phase['head'] = firstHead(past, from)
-  let at = from
-  let setBy = past.sets.findLast((set) => set.at <= from && set.to === head)
+  let { from, head, setBy, lastRun: before } = outset
   let wasSet = false
   let running: PastRun | undefined
-  let before: PastRun | undefined
 
   const phase = (to: Instant, endedBy?: Phase['endedBy']): Phase => ({
-    ...{ from: at, to, head },
+    ...{ from, to, head },
     ...(setBy && { setBy }),
     ...(running && { run: running }),
     ...(endedBy && { endedBy }),
   })
-  for (const event of eventsSince(past, from)) {
+  for (const event of eventsSince(past, outset)) {
     if (event.type === 'set') {
       phases.push(phase(event.at, event.set))
       head = event.set.to
@@ -67,7 +66,7 @@ export function replay(past: Past, from: Instant): Replay {
       before = running
       running = undefined
     } else continue
-    at = event.at
+    from = event.at
   }
   if (running === undefined && head !== past.nextRun) {
     head = past.nextRun
@@ -77,52 +76,29 @@ export function replay(past: Past, from: Instant): Replay {
   return { phases, dueOf }
 }
 
-/** Every phase without a record of who set the next run may be wrong about it. */
-export function isRecorded({ recordedSince }: Past, at: Instant): boolean {
-  return at >= recordedSince
-}
-
-/**
- * The next run that a run was claimed for. A run in time for an occurrence was due by that, where nothing tells of what
- * came before; one that comes before the next run, somebody asked for.
- */
-function dueBy(past: Past, run: PastRun, head: Phase['head']): Instant | undefined {
-  if (!isRecorded(past, run.startedAt) || head === 'unknown') {
-    const minute = Math.floor(run.startedAt / 60_000) * 60_000
-    if (isOccurrence(versionAt(past, run.startedAt).job, minute)) return minute
-  }
-  return head !== undefined && head !== 'unknown' && head <= run.startedAt ? head : undefined
-}
-
-/** By what last set it, a run or an edit; else by the next edit; else by the schedules. */
-function firstHead(past: Past, from: Instant): Phase['head'] {
-  const { runs, sets } = past
-  const { enabled, job } = versionAt(past, from)
-  const lastSet = sets.findLast(({ at }) => at <= from)
-  const lastRun = runs.findLast(({ startedAt }) => startedAt <= from)
-  if (lastSet !== undefined && lastSet.at > (lastRun?.startedAt ?? Number.NEGATIVE_INFINITY)) return lastSet.to
-  if (lastRun?.endedAt !== undefined && lastRun.endedAt <= from) {
-    return enabled ? nextRunAfter({ job, dueAt: lastRun.startedAt }, lastRun.endedAt) : undefined
-  }
-  const nextSet = sets.find(({ at }) => at > from)
-  const nextStart = runs.find(({ startedAt }) => startedAt > from)?.startedAt ?? Number.POSITIVE_INFINITY
-  if (nextSet !== undefined && nextSet.at < nextStart) return nextSet.before
-  if (nextStart === Number.POSITIVE_INFINITY && isRecorded(past, from)) return past.nextRun
-  if (lastRun !== undefined) return 'unknown'
-  return enabled ? nextRun(job.schedules, from, job.timeZone) : undefined
-}
-
 type Event =
   | { readonly type: 'set'; readonly at: Instant; readonly set: NextRunSet }
   | { readonly type: 'start' | 'end'; readonly at: Instant; readonly run: PastRun }
 
-function eventsSince({ runs, sets, now }: Past, from: Instant): readonly Event[] {
+function eventsSince({ runs, sets, now }: Past, { from, lastRun }: Outset): readonly Event[] {
   const events: Event[] = sets.filter(({ at }) => at > from).map((set) => ({ type: 'set', at: set.at, set }))
+  const first = lastRun === undefined ? 0 : runs.indexOf(lastRun) + 1
   for (const [index, run] of runs.entries()) {
+    if (index < first) continue
     const end = run.endedAt ?? runs[index + 1]?.startedAt ?? Number.POSITIVE_INFINITY
-    if (run.startedAt >= from) events.push({ type: 'start', at: run.startedAt, run })
-    if (run.startedAt >= from && end <= now) events.push({ type: 'end', at: end, run })
+    events.push({ type: 'start', at: run.startedAt, run })
+    if (end <= now) events.push({ type: 'end', at: end, run })
   }
-  const order = { end: 0, set: 1, start: 2 }
-  return events.sort((a, b) => a.at - b.at || order[a.type] - order[b.type])
+  return events.sort((a, b) => a.at - b.at || orderOf(a) - orderOf(b))
+}
+
+/** Of what is at the same moment: a run ends, somebody sets the next run, another run begins, and ends if it took no time. */
+function orderOf(event: Event): number {
+  if (event.type === 'end') return event.at === event.run.startedAt ? 3 : 0
+  return event.type === 'set' ? 1 : 2
+}
+
+/** Where what would tell is too far back to be read. */
+function firstRead({ runs, readSince }: Past): Instant {
+  return runs[0] === undefined ? readSince : Math.min(readSince, runs[0].startedAt - 1)
 }

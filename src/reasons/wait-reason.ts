@@ -1,7 +1,6 @@
 import type { Instant } from '../domain/job.ts'
-import { type Hindrance, type Past, type Presence, versionAt } from './past.ts'
+import { type Hindrance, isRecorded, type Past, type Presence, versionAt } from './past.ts'
 import type { Reason } from './reason.ts'
-import { isRecorded } from './replay.ts'
 
 /**
  * Why a job that was due at a moment was not taken up until another, though nothing of its own was in the way: what held

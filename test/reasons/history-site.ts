@@ -1,5 +1,5 @@
 import type { Client } from 'pg'
-import { readPast, startBefore } from '../../src/cli/why-reading.ts'
+import { readPast } from '../../src/cli/why-reading.ts'
 import { reasonText } from '../../src/cli/why-text.ts'
 import { fates } from '../../src/reasons/fates.ts'
 import type { Fate } from '../../src/reasons/reason.ts'
@@ -117,7 +117,7 @@ export class HistorySite {
   /** What became of the occurrences after one time and up to another, a line each. */
   async fates(jobId: number, from: string, to: string): Promise<readonly string[]> {
     const [begin, end] = [Date.parse(`${from}Z`), Date.parse(`${to}Z`)]
-    const { past } = await readPast(this.client, jobId, await startBefore(this.client, jobId, new Date(begin)))
+    const { past } = await readPast(this.client, jobId, begin)
     return fates(past, begin, end).map(lineOf)
   }
 

@@ -10,7 +10,7 @@ export type Truth = { readonly at: Instant; readonly type: string }
 
 /**
  * A day in the life of a job and one agent, at random: minute by minute somebody may disable it, move its next run, or
- * start and stop the agent, which claims what is due. The truth is noted as it happens, and not by any rule of the code.
+ * start and stop the agent, which claims what is due; some jobs make up for all that they miss. The truth is noted as it happens, and not by any rule of the code.
  */
 export function randomPast(random: SeededRandom): { readonly past: Past; readonly truths: readonly Truth[] } {
   const schedule: Schedule = {
@@ -24,8 +24,12 @@ export function randomPast(random: SeededRandom): { readonly past: Past; readonl
     hours: random.oneOf<readonly number[]>([[], [1, 2, 3, 10, 11, 20]]),
   }
   const excepted: Schedule = random.chance(0.3) ? { ...schedule, exceptions: [{ time: '02:00:00' }] } : schedule
-  const job: Job = { id: 1, name: 'job', steps: [], schedules: [excepted], timeZone: 'UTC' }
+  const job: Job = {
+    ...{ id: 1, name: 'job', steps: [], schedules: [excepted], timeZone: 'UTC' },
+    ...(random.chance(0.3) && { catchUp: { type: 'all', spanMs: random.oneOf([1, 6]) * 60 * MINUTE } }),
+  }
   const bare: Job = { ...job, schedules: [schedule] }
+  const makesUp = job.catchUp !== undefined
   const durations = random.oneOf([[1], [1, 20], [45, 90]])
 
   const versions: Version[] = [{ from: Number.NEGATIVE_INFINITY, enabled: true, host: '', job, disabledSchedules: [] }]
@@ -39,6 +43,8 @@ export function randomPast(random: SeededRandom): { readonly past: Past; readonl
   let running: { id: number; startedAt: Instant; dueAt: Instant; ends: Instant; wasSet: boolean } | undefined
   /** Occurrences of which is not known yet what will become of them. */
   let open: Instant[] = []
+  /** With `@catchup all`, what each occurrence will have met that is not made up for. */
+  const missed = new Map<Instant, string>()
 
   function set(at: Instant, to: Instant | undefined) {
     if (to !== head) sets.push({ at, before: head, to, who: 'somebody' })
@@ -47,32 +53,36 @@ export function randomPast(random: SeededRandom): { readonly past: Past; readonl
     head = to
   }
   function settle(type: string) {
-    truths.push(...open.map((at) => ({ at, type })))
+    for (const at of open) skip(at, type)
     open = []
+  }
+  function skip(at: Instant, type: string) {
+    if (makesUp) missed.set(at, type)
+    else truths.push({ at, type })
   }
 
   for (let at = START + MINUTE; at <= END; at += MINUTE) {
     if (running !== undefined && running.ends <= at - 20_000) {
       const { id, startedAt, dueAt, ends, wasSet } = running
+      const lastRun = runs.at(-1)?.startedAt
       runs.push({ id, startedAt, endedAt: ends, status: 'succeeded' })
-      if (!wasSet) head = enabled ? nextRunAfter({ job, dueAt }, ends) : undefined
+      if (!wasSet) head = enabled ? nextRunAfter({ job, dueAt, lastRun }, ends) : undefined
       running = undefined
     }
     if (nextRun(bare.schedules, at - MINUTE, 'UTC') === at) {
       if (nextRun(job.schedules, at - MINUTE, 'UTC') !== at) truths.push({ at, type: 'excepted' })
-      else if (!enabled) truths.push({ at, type: 'disabled' })
+      else if (!enabled) skip(at, 'disabled')
       else if (running?.wasSet && head === at) open.push(at)
-      else if (running !== undefined) truths.push({ at, type: 'stillRunning' })
+      else if (running !== undefined) skip(at, 'stillRunning')
       else if (head !== undefined && head <= at) open.push(at)
-      else truths.push({ at, type: 'moved' })
+      else skip(at, 'moved')
     }
     if (running === undefined && enabled && up !== undefined && head !== undefined && head <= at) {
       const startedAt = at + 1_000
-      const [first, ...rest] = open
-      if (first === head && first !== undefined) truths.push({ at: first, type: 'ran' })
-      else if (first !== undefined) truths.push({ at: first, type: 'merged' })
-      truths.push(...rest.map((other) => ({ at: other, type: 'merged' })))
-      open = []
+      if (open.includes(head) || missed.has(head)) truths.push({ at: head, type: 'ran' })
+      open = open.filter((other) => other !== head)
+      settle(makesUp ? 'missed' : 'merged')
+      missed.delete(head)
       running = {
         ...{ id: runs.length + 1, startedAt, dueAt: head, wasSet: false },
         ends: startedAt + random.oneOf(durations) * MINUTE - 30_000,
@@ -92,6 +102,7 @@ export function randomPast(random: SeededRandom): { readonly past: Past; readonl
     }
   }
   settle(running === undefined ? 'waiting' : 'stillRunning')
+  for (const [at, type] of missed) truths.push({ at, type })
   if (running !== undefined) runs.push({ id: running.id, startedAt: running.startedAt, status: 'running' })
   if (up !== undefined) agents.push({ host: 'alpha', pid: 1, from: up, until: Number.POSITIVE_INFINITY, end: 'up' })
   return {
@@ -99,6 +110,7 @@ export function randomPast(random: SeededRandom): { readonly past: Past; readonl
       ...{ now: END + 30_000, recordedSince: START, created: START, sets, runs, agents, full: [], refusals: [] },
       versions: versions as [Version, ...Version[]],
       nextRun: head,
+      readSince: Number.NEGATIVE_INFINITY,
     },
     truths: truths.sort((one, other) => one.at - other.at),
   }

@@ -57,14 +57,43 @@ describe('where the schema was installed, a person learns that', () => {
 
   test('no agent was up, and that one run made up for what was due meanwhile', async () => {
     const job = await site.job('unserved', { hours: [2, 14], nextRun: '2024-03-24 14:00' })
+    // An edit that left the next run alone is not where to look for it.
+    await site.at('2024-01-05', `UPDATE pgagent.pga_job SET jobdesc = jobdesc || ' ' WHERE jobid = ${job}`)
     const late = await site.run(job, '2024-03-25 07:30:01', '1 min', { next: '2024-03-25 14:00' })
     const none =
       'no agent was up, from 2024-03-20 00:00:00+00:00 (then the agent on alpha signed off) to 2024-03-25 07:30:00+00:00'
-    expect(await site.fates(job, '2024-03-24T12:00', '2024-03-26')).toEqual([
+    const lines = await site.fates(job, '2024-03-24T12:00', '2024-03-26')
+    expect(await site.why(job, '2024-03-25T02:00')).toBe(lines[1])
+    expect(lines).toEqual([
       `2024-03-24T14:00 ran 63001 s late: ${none}`,
       `2024-03-25T02:00 run ${late}, at 2024-03-25 07:30:01+00:00, made up for it with all that was due since 2024-03-24 14:00:00+00:00: ${none}`,
       expect.stringContaining('2024-03-25T14:00 it has been due since 2024-03-25 14:00:00+00:00'),
     ])
+  })
+
+  test('runs made up for all that was missed, one after the other, and for which each did', async () => {
+    const comment = '@timezone UTC\n@catchup all 1d'
+    const minutes = Array.from({ length: 60 }, (_, minute) => minute)
+    const job = await site.job('made up for', { hours: [], minutes, comment, nextRun: '2024-03-25 07:20' })
+    const dueAt = (number: number) => Date.UTC(2024, 2, 25, 7, 20 + number)
+    const startedAt = (number: number) => Date.UTC(2024, 2, 25, 7, 30, 1 + 41 * number)
+    const made = Array.from({ length: 32 }, (_, number) => number)
+    for (const number of made) await site.run(job, new Date(startedAt(number)).toISOString(), '40 s')
+    const lines = await site.fates(job, '2024-03-25T07:19', '2024-03-25T07:51')
+    expect(lines.map((line) => /^.*? late/.exec(line)?.[0])).toEqual(
+      made.map(
+        (number) =>
+          `${new Date(dueAt(number)).toISOString().slice(0, 16)} ran ${(startedAt(number) - dueAt(number)) / 1_000} s late`,
+      ),
+    )
+    for (const line of lines) expect(await site.why(job, line.slice(0, 16))).toBe(line)
+  })
+
+  test('it ran, though the runs before it have been pruned', async () => {
+    const job = await site.job('pruned', { nextRun: '2024-03-02 02:00' })
+    await site.run(job, '2024-03-12 02:00:00.1', '1 min')
+    expect(await site.fates(job, '2024-03-11T12:00', '2024-03-12T12:00')).toEqual(['2024-03-12T02:00 ran'])
+    expect(await site.why(job, '2024-03-12T02:00')).toBe('2024-03-12T02:00 ran')
   })
 
   test('an agent was gone, when it was last heard of, and when that was found', async () => {
@@ -226,6 +255,8 @@ describe('as a guest, a person learns', () => {
       `2024-03-12T05:00 ${unknown}`,
       '2024-03-12T06:00 ran',
     ])
+    expect(await site.why(job, '2024-03-12T01:00')).toBe('2024-03-12T01:00 ran')
+    expect(await site.why(job, '2024-03-12T04:00')).toBe(`2024-03-12T04:00 ${unknown}`)
   })
 
   test('that a schedule excepts it', async ({ skip }) => {
