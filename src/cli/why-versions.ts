@@ -35,7 +35,9 @@ export function versionsOf(
 export function whenIn(value: unknown): Instant | undefined {
   if (typeof value !== 'string') return undefined
   if (value.endsWith('infinity')) return value.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
-  const at = Date.parse(value)
+  // Before the time zones, clocks went by the sun, and their distance from UTC has seconds, which JavaScript cannot read.
+  const [, moment = value, sign, seconds = '0'] = /^(.*([+-])\d\d:\d\d):(\d\d)$/.exec(value) ?? []
+  const at = Date.parse(moment) - Number(`${sign ?? ''}${seconds}`) * 1_000
   if (!Number.isNaN(at)) return at
   // Years that JavaScript cannot read are so far away that it makes no difference how far.
   return /BC$/.test(value) ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY

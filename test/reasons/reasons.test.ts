@@ -96,6 +96,18 @@ describe('where the schema was installed, a person learns that', () => {
     expect(await site.why(job, '2024-03-12T02:00')).toBe('2024-03-12T02:00 ran')
   })
 
+  test('it ran, by a schedule that began when clocks went by the sun', async () => {
+    const job = await site.job('old', { nextRun: '2024-03-12 02:00' })
+    const start = (time: string) => `UPDATE pgagent.pga_schedule SET jscstart = '${time}' WHERE jscjobid = ${job}`
+    await site.client.query("SET TimeZone = 'Europe/Berlin'")
+    await site.at('2024-01-03 00:00Z', start('1880-01-01'), '2024-03-12 02:00Z')
+    await site.at('2024-03-20 00:00Z', start('1890-01-01'), '2024-03-21 02:00Z')
+    await site.run(job, '2024-03-12 02:00:00.1+00', '1 min')
+    const lines = await site.fates(job, '2024-03-11T12:00', '2024-03-13T12:00')
+    await site.client.query("SET TimeZone = 'UTC'")
+    expect(lines[0]).toBe('2024-03-12T02:00 ran')
+  })
+
   test('an agent was gone, when it was last heard of, and when that was found', async () => {
     const job = await site.job('deserted', { nextRun: '2024-03-22 02:00' })
     const other = await site.job('heard of', { nextRun: '2024-12-01' })
