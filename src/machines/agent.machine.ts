@@ -83,6 +83,7 @@ export const agentMachine = setup({
     rescueOrphans: port<readonly Rescue[]>('rescueOrphans'),
     claimDue: port<Claim, { readonly slots: number }>('claimDue'),
     commands: port<void>('commands'),
+    noteStopping: port<void>('noteStopping'),
     deregister: port<void>('deregister'),
   },
   guards: {
@@ -268,7 +269,9 @@ export const agentMachine = setup({
           after: { nextLook: 'claiming' },
         },
         draining: {
-          description: 'Nothing new is claimed. What runs may end, until the drain timeout or a second stop.',
+          description:
+            'Nothing new is claimed, which is noted. What runs may end, until the drain timeout or a second stop.',
+          invoke: { id: 'noteStopping', src: 'noteStopping' },
           always: [
             { guard: 'isIdle', target: 'deregistering' },
             { guard: 'isStoppingNow', target: 'aborting' },
