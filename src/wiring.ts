@@ -73,6 +73,7 @@ export function createAgent(options: AgentOptions, machines: Machines = theMachi
           Stream.runForEach((command) => Effect.sync(() => tell(command))),
         ),
       ),
+      noteStopping: fromEffect(() => Store.use((store) => store.noteStopping).pipe(Effect.ignore)),
       deregister: fromEffect(() => Store.use((store) => store.deregister).pipe(Effect.ignore)),
     },
   })

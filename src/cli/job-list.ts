@@ -1,7 +1,7 @@
 import type { Client } from 'pg'
 import { distanceBetween } from '../domain/spelling.ts'
 import { CliError } from './cli-error.ts'
-import { agentLives, isLiveRun, type RunStatus, runStatus } from './run-history.ts'
+import { isLiveRun, type RunStatus, runStatus } from './run-history.ts'
 
 /** A job as it stands; the keys are those of `--json`. */
 export type JobRecord = {
@@ -40,14 +40,6 @@ export async function findJob(client: Client, wanted: string): Promise<JobRecord
     )
   }
   return job
-}
-
-/** The hosts that have an agent now. */
-export async function listHosts(client: Client): Promise<readonly string[]> {
-  const { rows } = await client.query<{ host: string }>(
-    `SELECT DISTINCT jagstation AS host FROM pgagent.pga_jobagent AS agent WHERE ${agentLives('agent.jagpid')} ORDER BY 1`,
-  )
-  return rows.map(({ host }) => host)
 }
 
 /** `a, b or c` */

@@ -72,7 +72,7 @@ function orphaned(attempt: AttemptRecord): AttemptRecord {
 }
 
 /** Whether the agent of this process id is there: it has signed on, and its session lives. */
-export function agentLives(pid: string): string {
+function agentLives(pid: string): string {
   return `EXISTS (SELECT FROM pgagent.pga_jobagent WHERE jagpid = ${pid} AND ${hasSession})`
 }
 

@@ -3,12 +3,14 @@ import type { Client } from 'pg'
 import { agentOf } from './abort.ts'
 import { CliError } from './cli-error.ts'
 import { inSession } from './connect.ts'
-import { findJob, type JobRecord, listed, listHosts } from './job-list.ts'
+import { findJob, type JobRecord, listed } from './job-list.ts'
+import { liveAgents } from './live-agents.ts'
 import { inCell, printJson, printLine, warn } from './print.ts'
 import { findRuns, newestRun, type RunRecord } from './run-history.ts'
 import { printRun } from './runs.ts'
 import { jobArgument, type TargetFlags, targetCommand } from './target.ts'
 import { waitFor } from './wait-for.ts'
+import { localTime } from './wording.ts'
 
 type RunFlags = TargetFlags & { readonly wait?: true }
 
@@ -51,6 +53,7 @@ async function runNow(client: Client, wanted: string, { wait }: RunFlags): Promi
   const newestBefore = await newestRun(client, job.id)
   await makeDue(client, [job.id])
   if (isRunning) {
+    await refuseWhileStopping(client, job)
     warn(`job "${job.name}" is running already, by run ${job.runningRunId}: it runs again when that has ended`)
     if (!wait) return undefined
   } else {
@@ -61,6 +64,7 @@ async function runNow(client: Client, wanted: string, { wait }: RunFlags): Promi
     isRunning ? Number.POSITIVE_INFINITY : takeUpMaxMs,
   )
   if (begun === undefined) {
+    await refuseWithoutAgent(client, job)
     throw new CliError(
       `no agent has begun job "${job.name}" within ${takeUpMaxMs / 1_000} s: it stays due; the agent's log may say why`,
     )
@@ -68,8 +72,9 @@ async function runNow(client: Client, wanted: string, { wait }: RunFlags): Promi
   return wait ? endOf(client, begun) : begun
 }
 
-async function refuseWithoutAgent(client: Client, { name, host }: JobRecord): Promise<void> {
-  const hosts = await listHosts(client)
+async function refuseWithoutAgent(client: Client, job: JobRecord): Promise<void> {
+  const { name, host } = job
+  const hosts = [...new Set((await liveAgents(client)).map((agent) => agent.host))]
   if (hosts.length === 0) {
     throw new CliError(
       `no agent serves this database: job "${name}" stays due until you start one ("escapement agent")`,
@@ -80,6 +85,20 @@ async function refuseWithoutAgent(client: Client, { name, host }: JobRecord): Pr
       `job "${name}" is for host "${host}" only, and agents are on ${listed(hosts, 'and')}: it stays due`,
     )
   }
+  await refuseWhileStopping(client, job)
+}
+
+/** Agents that only wait for their runs to end. */
+async function refuseWhileStopping(client: Client, { name, host }: JobRecord): Promise<void> {
+  const agents = (await liveAgents(client)).filter((agent) => host === '' || agent.host === host)
+  const since = agents.flatMap(({ stoppingSince }) => stoppingSince ?? [])
+  if (agents.length === 0 || since.length < agents.length) return
+  const hosts = [...new Set(agents.map((agent) => agent.host))]
+  const who = hosts.length === 1 ? `the agent on ${hosts[0]} has` : `the agents on ${listed(hosts, 'and')} have`
+  const last = localTime(new Date(Math.max(...since.map(Number))))
+  throw new CliError(
+    `${who} been stopping since ${last}, and nothing new is taken up: job "${name}" stays due until you start another ("escapement agent")`,
+  )
 }
 
 async function endOf(client: Client, { id }: RunRecord): Promise<RunRecord> {

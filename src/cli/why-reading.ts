@@ -115,7 +115,7 @@ function presences(rows: readonly HistoryRow[], up: readonly AgentRow[]): readon
     return { host, pid, from: since, until: Math.max(since, lastSeen ?? since), end: 'gone' }
   })
   const losses = rows.filter(({ what }) => what === 'lost')
-  return [...left, ...present]
+  const all = [...left, ...present]
     .map((agent) => {
       const loss = losses.find(
         ({ at, details }) =>
@@ -126,6 +126,20 @@ function presences(rows: readonly HistoryRow[], up: readonly AgentRow[]): readon
         : { ...agent, until: loss.at, end: 'lost' as const }
     })
     .sort((one, other) => one.from - other.from)
+  const stoppingFrom = new Map(
+    rows.filter(({ what }) => what === 'stopping').map((row) => [stoppedBy(row, all), row.at]),
+  )
+  return all.map((agent) => {
+    const from = stoppingFrom.get(agent)
+    return from === undefined ? agent : { ...agent, stoppingFrom: from }
+  })
+}
+
+/** A pooler gives one agent's number to the next, which signs on as if it had been there all the time. */
+function stoppedBy({ at, who, details }: HistoryRow, agents: readonly Presence[]): Presence | undefined {
+  return agents
+    .filter(({ host, pid, from, until }) => host === who && pid === details['pid'] && from <= at && until >= at)
+    .reduce<Presence | undefined>((first, agent) => (first && first.until <= agent.until ? first : agent), undefined)
 }
 
 /** From where an agent noted that something keeps it from claiming until it noted that nothing does, or left. */

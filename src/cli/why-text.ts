@@ -89,6 +89,14 @@ export function reasonText(reason: Reason): string {
       return noAgentText(reason)
     case 'heldBack':
       return `the agent on ${inCell(reason.host)} had as many runs as --max-runs allows, from ${when(reason.from)}${untilText(reason.until)}`
+    case 'stopping': {
+      const hosts = listed(
+        reason.hosts.map((host) => inCell(host)),
+        'and',
+      )
+      const who = reason.hosts.length === 1 ? `the agent on ${hosts} was` : `the agents on ${hosts} were`
+      return `${who} stopping, and took up nothing new while runs went on, from ${when(reason.from)}${untilText(reason.until)}`
+    }
     case 'refused':
       return `the database refused the claim: ${inCell(reason.message, 120)}, from ${when(reason.from)}${untilText(reason.until)}`
     case 'moved': {

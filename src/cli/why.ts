@@ -138,4 +138,5 @@ answer says what cannot be known.
 
 With --json, an object with the keys job, recordedSince, remark and, without --at, since, skipped, lastRun and nextRun;
 with it, at, due, answer, run, notDueBy and nextDue. A reason has a type: disabled, excepted, clockChange, stillRunning,
-otherHost, noAgent, heldBack, refused, moved, merged, missed, waiting or unknown; what led to it is its "because".`
+otherHost, noAgent, heldBack, stopping, refused, moved, merged, missed, waiting or unknown; what led to it is its
+"because".`

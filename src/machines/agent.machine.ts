@@ -83,6 +83,7 @@ export const agentMachine = setup({
     rescueOrphans: port<readonly Rescue[]>('rescueOrphans'),
     claimDue: port<Claim, { readonly slots: number }>('claimDue'),
     commands: port<void>('commands'),
+    noteStopping: port<void>('noteStopping'),
     deregister: port<void>('deregister'),
   },
   guards: {
@@ -268,7 +269,9 @@ export const agentMachine = setup({
           after: { nextLook: 'claiming' },
         },
         draining: {
-          description: 'Nothing new is claimed. What runs may end, until the drain timeout or a second stop.',
+          description:
+            'Nothing new is claimed, which is noted. What runs may end, until the drain timeout or a second stop.',
+          invoke: { id: 'noteStopping', src: 'noteStopping' },
           always: [
             { guard: 'isIdle', target: 'deregistering' },
             { guard: 'isStoppingNow', target: 'aborting' },
@@ -321,14 +324,18 @@ export const agentMachine = setup({
 })
 
 /**
- * Soon, then after pauses that grow to two seconds: a server that was restarted, or replaced, is soon back. One that has
- * been away for some ten minutes is asked less and less often.
+ * At once, and three times more while others wait for an agent that lost its session alone; then after pauses that grow to
+ * two seconds, since a server that was restarted, or replaced, is soon back. One that has been away for some ten minutes
+ * is asked less and less often.
  */
 function reconnectMs({ triesFailed, reconnectMsMax }: AgentContext): number {
-  const soonMs = 125 * 2 ** Math.min(triesFailed, 4)
+  const soonMs = pausesMs[triesFailed - 1] ?? 2_000
   const triesLate = Math.min(Math.max(0, triesFailed - triesSoon), 20)
   return Math.min(reconnectMsMax, soonMs * 2 ** triesLate)
 }
+
+/** After the first tries that failed; the loss of a session counts as one. */
+const pausesMs = [0, 250, 500, 500, 1_000]
 
 const triesSoon = 300
 
@@ -348,7 +355,7 @@ function nextLookMs(context: AgentContext, { runs, nextDueInMs, heldBack, orphan
     context.announced && !othersRun ? Math.max(context.pollMs, idleLookMs) : context.pollMs,
     nextDueInMs === undefined || slotsLeft <= 0 ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(nextDueInMs)),
     heldBack && slotsLeft > 0 ? 100 : Number.POSITIVE_INFINITY,
-    orphans === 'none' ? Number.POSITIVE_INFINITY : 1_000,
+    orphans === 'none' ? Number.POSITIVE_INFINITY : 500,
   )
 }
 

@@ -42,6 +42,7 @@ function keyOf(reason: Reason): string {
     case 'otherHost':
     case 'noAgent':
     case 'heldBack':
+    case 'stopping':
     case 'refused':
     case 'moved':
     case 'waiting':

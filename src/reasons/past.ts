@@ -61,6 +61,8 @@ export type Presence = {
   /** `Infinity` if it is up. */
   readonly until: Instant
   readonly end: 'up' | 'signedOff' | 'gone' | 'lost'
+  /** From when it took up nothing new, and only waited for its runs to end. */
+  readonly stoppingFrom?: Instant
   /** When one that is gone was found to be. */
   readonly foundAt?: Instant
 }

@@ -24,6 +24,13 @@ export type Reason =
       readonly isCertain: boolean
     }
   | { readonly type: 'heldBack'; readonly host: string; readonly from: Instant; readonly until: Instant }
+  /** Whoever was up only waited for runs to end, and took up nothing new. */
+  | {
+      readonly type: 'stopping'
+      readonly hosts: readonly string[]
+      readonly from: Instant
+      readonly until: Instant
+    }
   | { readonly type: 'refused'; readonly message: string; readonly from: Instant; readonly until: Instant }
   /** Somebody set the next run to another time. */
   | {

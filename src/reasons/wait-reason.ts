@@ -14,16 +14,34 @@ export function waitReason(past: Past, at: Instant, until: Instant): Reason {
     if (up.length > 0) return { type: 'otherHost', host, hosts: [...new Set(up.map((agent) => agent.host))] }
     return noAgent(past, at, host)
   }
+  const taking = fitting.filter((agent) => takesUntil(agent) > at)
+  if (taking.length === 0) return stopping(past, at, host, fitting)
   const meets = (each: Hindrance) => each.from < until && each.until > at
   const refusal = past.refusals.find((each) => each.runId === undefined && meets(each))
   if (refusal !== undefined) {
     return { type: 'refused', message: refusal.message ?? '', from: refusal.from, until: refusal.until }
   }
-  const full = past.full.find((each) => meets(each) && fitting.some((agent) => agent.host === each.host))
+  const full = past.full.find((each) => meets(each) && taking.some((agent) => agent.host === each.host))
   if (full !== undefined) return { type: 'heldBack', host: full.host, from: full.from, until: full.until }
-  const left = Math.max(...fitting.map((agent) => agent.until))
+  const left = Math.max(...taking.map(takesUntil))
   if (left < until) return waitReason(past, left, until)
   return { type: 'unknown', agentUp: true, isRecorded: isRecorded(past, at) }
+}
+
+/** Until when an agent takes up what is due. */
+function takesUntil({ until, stoppingFrom = Number.POSITIVE_INFINITY }: Presence): Instant {
+  return Math.min(until, stoppingFrom)
+}
+
+/** From when on nobody took up anything, though agents were up, until another came or the last of them had left. */
+function stopping(past: Past, at: Instant, host: string, up: readonly Presence[]): Reason {
+  const next = past.agents.filter((agent) => fits(agent, host) && agent.from > at).map(({ from }) => from)
+  return {
+    type: 'stopping',
+    hosts: [...new Set(up.map((agent) => agent.host))],
+    from: Math.max(...up.map(takesUntil)),
+    until: Math.min(...next, Math.max(...up.map(({ until }) => until))),
+  }
 }
 
 /** How soon after an agent has signed on a run tells that nobody else was there before it. */

@@ -10,7 +10,7 @@
 
 -- Names these functions. Raise it whenever one of them, or of additions.sql or history.sql, changes.
 CREATE OR REPLACE FUNCTION pgagent.escapement_version() RETURNS text LANGUAGE sql IMMUTABLE AS $$
-  SELECT '4'::text
+  SELECT '5'::text
 $$;
 COMMENT ON FUNCTION pgagent.escapement_version() IS 'Which functions of Escapement are installed here';
 

@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS pgagent.escapement_history (
 );
 COMMENT ON TABLE pgagent.escapement_history IS 'What happened to jobs and agents, for "escapement why"';
 COMMENT ON COLUMN pgagent.escapement_history.what IS
-  'begun: history is kept since; job, schedule, exception: edited; agent: has left; lost, full, free, refused, taken: noted by an agent';
+  'begun: history is kept since; job, schedule, exception: edited; agent: has left; lost, full, free, refused, taken, stopping: noted by an agent';
 COMMENT ON COLUMN pgagent.escapement_history.job IS 'The job that it is about; null if it is about an agent';
 COMMENT ON COLUMN pgagent.escapement_history.who IS 'Who edited: role and application; or the host of the agent';
 COMMENT ON COLUMN pgagent.escapement_history.details IS 'Of an edit: what was before';
@@ -173,7 +173,7 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   INSERT INTO pgagent.escapement_history (at, what, who, details)
   SELECT clock_timestamp() - interval '1 ms' * ms_ago, noted, jagstation, further || jsonb_build_object('pid', jagpid)
   FROM pgagent.pga_jobagent
-  WHERE jagpid = pg_backend_pid() AND noted IN ('lost', 'full', 'free', 'refused', 'taken')
+  WHERE jagpid = pg_backend_pid() AND noted IN ('lost', 'full', 'free', 'refused', 'taken', 'stopping')
 $$;
 COMMENT ON FUNCTION pgagent.escapement_note(text, float8, jsonb) IS 'Notes what keeps an agent from claiming';
 

@@ -1,6 +1,6 @@
 import type { Instant, Job } from '../domain/job.ts'
 import { isRetried, retriedResult } from '../domain/run.ts'
-import { returnMs } from '../store/absent-agents.ts'
+import { blinkMs, returnMs } from '../store/absent-agents.ts'
 import type { Ability } from './ability.ts'
 import type { AgentInWorld } from './agent-in-world.ts'
 import type { Hands } from './hands.ts'
@@ -193,7 +193,7 @@ function returningAgentsKeepTheirRuns(world: World, { hands }: Known): Check {
         const wasCutOffWithAll = row.loginAt < served.since && served.clockOffMs === database.clockOffMs
         const awayMs = time.nowMs - (awaySince.get(row) ?? time.nowMs)
         const serverMs = wasCutOffWithAll ? time.nowMs - served.atMs : Number.POSITIVE_INFINITY
-        if (awayMs < 900) return `session ${pid} ended run ${run.id} of ${agent.name}, away for ${awayMs} ms`
+        if (awayMs < blinkMs) return `session ${pid} ended run ${run.id} of ${agent.name}, away for ${awayMs} ms`
         if (serverMs < returnMs) return `session ${pid} ended run ${run.id} ${serverMs} ms after the server was back`
       }
     }

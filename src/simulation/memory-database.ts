@@ -66,6 +66,7 @@ export type StatementVerb =
   | 'beginAttempt'
   | 'endAttempt'
   | 'finishRun'
+  | 'noteStopping'
   | 'deregister'
 
 export type PeoplesVerb = 'create' | 'edit' | 'enable' | 'disable' | 'delete' | 'deleteStep' | 'runNow' | 'abort'

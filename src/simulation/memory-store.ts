@@ -167,6 +167,8 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
     finishRun: (run, end, next) =>
       write('finishRun', run, () => statements.finishRun(database, registeredAs, run, end, next)),
 
+    noteStopping: line.send('noteStopping', () => Effect.void),
+
     deregister: line
       .send('deregister', (pid) => Effect.succeed(statements.deregister(database, pid)))
       .pipe(

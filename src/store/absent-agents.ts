@@ -44,5 +44,8 @@ export type Patience = 'none' | 'blink' | 'return'
  */
 export const returnMs = 15_000
 
-/** A blink is a little less than the pause between two looks. */
-const patienceMs: Readonly<Record<Patience, number>> = { none: 0, blink: 900, return: returnMs }
+/** For whom a single session was ended, once it is missed. */
+export const blinkMs = 1_400
+
+/** A blink is a little less than three pauses between looks, and leaves room for a machine that is busy. */
+const patienceMs: Readonly<Record<Patience, number>> = { none: 0, blink: blinkMs, return: returnMs }

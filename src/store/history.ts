@@ -33,7 +33,7 @@ export function makeHistory({ query, keepDays }: { readonly query: Query; readon
   let forgetAt = 0
 
   /** Whether it has been noted. */
-  const note = (what: 'lost' | 'full' | 'free' | 'refused' | 'taken', at: number, further: object = {}) =>
+  const note = (what: 'lost' | 'full' | 'free' | 'refused' | 'taken' | 'stopping', at: number, further: object = {}) =>
     isKept
       ? query(sql.note, [what, performance.now() - at, JSON.stringify(further)]).pipe(
           Effect.as(true),
@@ -114,6 +114,7 @@ export function makeHistory({ query, keepDays }: { readonly query: Query; readon
     looked,
     claimRefused,
     writeRefused,
+    stopping: Effect.suspend(() => note('stopping', performance.now())),
     ended: (runId: number) => Effect.sync(() => refusedRuns.delete(runId)),
   }
 }

@@ -332,6 +332,8 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
       outlast(endAttempt({ run, step, attemptId, result, retried }), `the end of a step of run ${run.id}`),
     finishRun: (run, end, next) =>
       Effect.ensuring(outlast(finishRun({ run, end, next }), `the end of run ${run.id}`), history.ended(run.id)),
+    // Who does not wait for the answer any more leaves the session to it all the same.
+    noteStopping: Effect.uninterruptible(history.stopping),
     deregister,
     commands: session.commands,
     now,

@@ -49,6 +49,9 @@ export class Store extends Context.Service<
      */
     readonly finishRun: (run: Run, end: RunEnd, nextRun: Instant | undefined) => Effect.Effect<void, ClaimLost>
 
+    /** Notes, where the schema keeps a history, that this agent claims nothing more. */
+    readonly noteStopping: Effect.Effect<void, SessionLost>
+
     /** Signs this agent off, and closes the session. */
     readonly deregister: Effect.Effect<void, SessionLost>
 

@@ -55,6 +55,40 @@ describe('escapement run and escapement abort', () => {
     await client.query('DELETE FROM pgagent.pga_job; DELETE FROM pgagent.pga_jobagent')
   })
 
+  test('beside agents that are stopping, that nobody takes up the job is said at once', async () => {
+    const own = await createDatabase({ schema: 'installed', tcp: true })
+    const there = await own.client()
+    await createJob(there, 'on', [{ code: 'SELECT pg_advisory_lock(1)' }])
+    await createJob(there, 'next', [{ code: 'SELECT 1' }])
+    await there.query('SELECT pg_advisory_lock(1)')
+    const stopping = await new AgentProcess(['-l', '2', '--host', 'alpha', own.conninfo]).serving()
+    expect((await escapement(['run', 'on', own.conninfo])).exitCode).toBe(0)
+    stopping.child.kill('SIGTERM')
+    await until(
+      async () => (await there.query("SELECT FROM pgagent.escapement_history WHERE what = 'stopping'")).rowCount === 1,
+      { what: 'the agent to note that it is stopping' },
+    )
+
+    const askedAt = performance.now()
+    for (const job of ['next', 'on']) {
+      const { stderr, exitCode } = await escapement(['run', job, own.conninfo])
+      expect(stderr).toMatch(
+        new RegExp(
+          `^error: the agent on alpha has been stopping since \\S+ \\S+, and nothing new is taken up: job "${job}" stays due until you start another \\("escapement agent"\\)$`,
+        ),
+      )
+      expect(exitCode).toBe(1)
+    }
+    expect(performance.now() - askedAt).toBeLessThan(15_000)
+
+    const other = await new AgentProcess(['-l', '2', '--host', 'beta', own.conninfo]).serving()
+    expect((await escapement(['run', 'next', own.conninfo])).exitCode).toBe(0)
+    await there.query('SELECT pg_advisory_unlock(1)')
+    expect(await stopping.ended).toBe(0)
+    await other.stop()
+    await own.drop()
+  })
+
   test('the agent is also a command', async () => {
     const agent = spawnEscapement(['agent', '-l', '2', database.conninfo])
     let log = ''

@@ -107,6 +107,30 @@ describe('escapement why', () => {
     expect([none.exitCode, none.stderr]).toEqual([1, 'error: there is no job "nightli": did you mean "nightly"?'])
   })
 
+  test('tells of an agent that is stopping, and waits for its runs', async () => {
+    const endless = await createJob(client, 'endless', [{ code: 'SELECT pg_advisory_lock(78)' }])
+    const late = await createJob(client, 'late', [{ code: 'SELECT 1' }])
+    await client.query('SELECT pg_advisory_lock(78)')
+    const agent = await new AgentProcess(['-l', '2', '--host', 'delta', database.conninfo]).serving()
+    expect((await escapement(['run', 'endless', database.conninfo])).exitCode).toBe(0)
+    agent.child.kill('SIGTERM')
+    await until(async () => (await noted('stopping')).length > 0, { what: 'the agent to note that it is stopping' })
+    await everyMinute(late)
+    expect(await answer(late)).toMatchObject({
+      type: 'waiting',
+      because: { type: 'stopping', hosts: ['delta'], from: expect.any(String), until: null },
+    })
+
+    await client.query('SELECT pg_advisory_unlock(78)')
+    expect(await agent.ended).toBe(0)
+    expect(await ended(client, endless)).toBe('s')
+    expect(await answer(late)).toMatchObject({
+      type: 'waiting',
+      because: { type: 'noAgent', last: { host: 'delta', end: 'signedOff' } },
+    })
+    expect(await noted('stopping')).toHaveLength(1)
+  })
+
   test('says as a guest what cannot be known, and what a role may not read', async ({ skip }) => {
     const guest = await (await realServer())?.createDatabase({ extension: true })
     if (guest === undefined) return skip()

@@ -91,6 +91,14 @@ export class HistorySite {
     ])
   }
 
+  /** Gives an agent that has left a number of its own. */
+  async signedOffAs(host: string, pid: number): Promise<void> {
+    await this.client.query(
+      `UPDATE pgagent.escapement_history SET details = details || jsonb_build_object('pid', $2::int) WHERE what = 'agent' AND who = $1`,
+      [host, pid],
+    )
+  }
+
   /** A run, and the next run that its agent set. */
   async run(
     jobId: number,

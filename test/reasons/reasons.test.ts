@@ -159,6 +159,23 @@ describe('where the schema was installed, a person learns that', () => {
     )
   })
 
+  test('whoever was up was stopping, until another came, or it had left', async () => {
+    await site.agent('eta', '2024-12-01', '2024-12-01 03:00')
+    await site.agent('theta', '2024-12-01 02:30', '2024-12-02')
+    const [next, last] = [
+      await site.job('beside a stop', { nextRun: '2024-12-01 02:00' }),
+      await site.job('after a stop', { host: 'eta', nextRun: '2024-12-01 02:00' }),
+    ]
+    await site.signedOffAs('eta', 2)
+    await site.noted('2024-12-01 01:50', 'stopping', 'eta', { pid: 2 })
+    await site.run(next, '2024-12-01 02:30:00', '1 min', { next: '2025-01-01' })
+    expect(await site.why(next, '2024-12-01T02:00')).toBe(
+      '2024-12-01T02:00 ran 1800 s late: the agent on eta was stopping, and took up nothing new while runs went on, from 2024-12-01 01:50:00+00:00 to 2024-12-01 02:30:00+00:00',
+    )
+    await site.run(last, '2024-12-01 05:00:00', '1 min', { next: '2025-01-01' })
+    expect(await site.why(last, '2024-12-01T02:00')).toMatch(/ from 2024-12-01 01:50:00\S+ to 2024-12-01 03:00:00\S+$/)
+  })
+
   test('the database refused the claim', async () => {
     const job = await site.job('refused', { nextRun: '2024-03-14 02:00' })
     await site.noted('2024-03-14 01:59', 'refused', 'alpha', { message: 'no room' })

@@ -92,7 +92,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'the end of an attempt is logged without asking whose run it is',
     caughtBy: 'endedRunsStay',
-    seed: 5,
+    seed: 16,
     parts: store(({ database, line }) => ({
       endAttempt: (run, step, attemptId, result, retried) =>
         patient(
@@ -264,7 +264,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'what was missed runs although its job makes up for nothing',
     caughtBy: 'missedAreNotRun',
-    seed: 51,
+    seed: 117,
     parts: store(({ real }) => ({ claimDue: attendedAs(true, real.claimDue) })),
   },
   {

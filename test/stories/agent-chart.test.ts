@@ -41,12 +41,12 @@ stories.test('an agent that is turned away later waits until it is let in again'
     "02:00:00 alpha starts
     02:00:10 the database restarts
     02:00:10 alpha loses its session: the server was restarted
-    02:05:01.750 alpha loses its session: there is no schema
-    02:05:05.750 alpha loses its session: there is no schema
-    02:05:13.750 alpha loses its session: there is no schema
-    02:05:29.750 alpha loses its session: there is no schema
-    02:05:59.750 alpha loses its session: there is no schema
-    02:06:29.750 alpha loses its session: the session has our earlier number, 101
+    02:05:00.250 alpha loses its session: there is no schema
+    02:05:04.250 alpha loses its session: there is no schema
+    02:05:12.250 alpha loses its session: there is no schema
+    02:05:28.250 alpha loses its session: there is no schema
+    02:05:58.250 alpha loses its session: there is no schema
+    02:06:28.250 alpha loses its session: the session has our earlier number, 101
     02:15:00 alpha claims job: run 1
     02:15:00   step #1 begins
     02:15:00   step #1 succeeded
@@ -158,10 +158,10 @@ stories.test('an agent that is asked to stop while it signs on again signs on, a
     02:00:36 beta is asked to stop, 0 running
     02:00:46 gamma is asked to stop, 0 running
     02:00:56 delta is asked to stop, 0 running
-    02:01:00.250 alpha stops
-    02:01:00.250 beta stops
-    02:01:00.250 gamma stops
-    02:01:10.250 delta stops"
+    02:01:00 alpha stops
+    02:01:00 beta stops
+    02:01:00 gamma stops
+    02:01:10 delta stops"
   `)
 })
 
@@ -201,10 +201,10 @@ stories.test('an agent whose session is lost while it signs on tries again', (wo
     02:00:46 gamma loses its session: the network is down
     02:00:56 delta is cut off
     02:00:56 delta loses its session: the network is down
-    02:03:06.500 delta claims job: run 1
-    02:03:16.500   step #1 begins
-    02:03:16.500   step #1 succeeded
-    02:03:36.500 job succeeded"
+    02:03:06.250 delta claims job: run 1
+    02:03:16.250   step #1 begins
+    02:03:16.250   step #1 succeeded
+    02:03:36.250 job succeeded"
   `)
 })
 
@@ -240,8 +240,8 @@ stories.test('an abort that comes while the agent signs on again reaches its run
     02:00:46   three #1 aborted
     02:00:56 somebody aborts four
     02:00:56   four #1 aborted
-    02:01:00.250 one aborted
-    02:01:00.250 two aborted
+    02:01:00 one aborted
+    02:01:00 two aborted
     02:01:06 three aborted
     02:01:16 four aborted"
   `)
@@ -267,32 +267,32 @@ stories.test('a run-now that comes while the agent signs on again is claimed onc
     02:00:36 somebody runs two now
     02:00:46 somebody runs three now
     02:00:56 somebody runs four now
-    02:01:00.250 alpha claims one: run 1
-    02:01:00.250 alpha claims two: run 2
-    02:01:00.250 alpha claims three: run 3
-    02:01:00.250 alpha claims four: run 4
-    02:01:10.250   step #1 begins
-    02:01:10.250   step #1 begins
-    02:01:10.250   step #1 begins
-    02:01:10.250   step #1 begins
-    02:01:10.250   step #1 succeeded
-    02:01:10.250   step #1 succeeded
-    02:01:10.250   step #1 succeeded
-    02:01:10.250   step #1 succeeded
-    02:01:30.250 one succeeded
-    02:01:30.250 two succeeded
-    02:01:30.250 three succeeded
-    02:01:30.250 four succeeded"
+    02:01:00 alpha claims one: run 1
+    02:01:00 alpha claims two: run 2
+    02:01:00 alpha claims three: run 3
+    02:01:00 alpha claims four: run 4
+    02:01:10   step #1 begins
+    02:01:10   step #1 begins
+    02:01:10   step #1 begins
+    02:01:10   step #1 begins
+    02:01:10   step #1 succeeded
+    02:01:10   step #1 succeeded
+    02:01:10   step #1 succeeded
+    02:01:10   step #1 succeeded
+    02:01:30 one succeeded
+    02:01:30 two succeeded
+    02:01:30 three succeeded
+    02:01:30 four succeeded"
   `)
 })
 
 stories.test('runs that were let go leave when their code has died, whatever the agent is at by then', (world) => {
-  for (const [job, seconds] of Object.entries({ one: 10, two: 25, three: 35, four: 45, five: 55, six: 65 })) {
+  for (const [job, seconds] of Object.entries({ one: 10, two: 20, three: 30, four: 40, five: 50, six: 60 })) {
     world.job(job, { due: '02:00:00', steps: [{ name: job, takes: '1 hour', diesIn: `${seconds} seconds` }] })
   }
   const alpha = world.agent('alpha')
   world.until('02:00:59')
-  alpha.cutOff('1 second')
+  alpha.cutOff('2 seconds')
   world.agent('beta')
   world.until('02:01:05')
 
@@ -318,21 +318,21 @@ stories.test('runs that were let go leave when their code has died, whatever the
     02:00:59 alpha is cut off
     02:00:59 beta starts
     02:00:59 alpha loses its session: the network is down
-    02:01:00 beta rescues one: run 1 aborted
-    02:01:00 beta rescues two: run 2 aborted
-    02:01:00 beta rescues three: run 3 aborted
-    02:01:00 beta rescues four: run 4 aborted
-    02:01:00 beta rescues five: run 5 aborted
-    02:01:00 beta rescues six: run 6 aborted
+    02:01:00.500 beta rescues one: run 1 aborted
+    02:01:00.500 beta rescues two: run 2 aborted
+    02:01:00.500 beta rescues three: run 3 aborted
+    02:01:00.500 beta rescues four: run 4 aborted
+    02:01:00.500 beta rescues five: run 5 aborted
+    02:01:00.500 beta rescues six: run 6 aborted
     02:01:05 alpha is cut off
     02:01:05 alpha loses its session: the network is down
-    02:01:10.750 one lets go of run 1
+    02:01:11.250 one lets go of run 1
     02:01:15 the line of alpha takes 10000 ms from now on
-    02:01:25.750 two lets go of run 2
-    02:01:35.750 three lets go of run 3
-    02:01:45.750 four lets go of run 4
-    02:01:55.750 five lets go of run 5
-    02:02:05.750 six lets go of run 6"
+    02:01:21.250 two lets go of run 2
+    02:01:31.250 three lets go of run 3
+    02:01:41.250 four lets go of run 4
+    02:01:51.250 five lets go of run 5
+    02:02:01.250 six lets go of run 6"
   `)
 })
 
@@ -552,7 +552,7 @@ stories.test('what the database refuses to log is tried again, and the agent is 
     02:00:01 what is written about refused is refused: a trigger raises an error
     02:00:08   work #1 succeeded
     02:00:10 beta crashes
-    02:00:36 alpha rescues other: run 2 aborted
+    02:00:35.500 alpha rescues other: run 2 aborted
     02:01:00 alpha is asked to stop, 1 running
     02:01:30 alpha aborts what runs
     02:01:40 what is written about refused is taken again

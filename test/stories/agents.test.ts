@@ -65,7 +65,7 @@ test('what an agent left when it crashed, having come late to a job that was due
     02:00:12 beta claims for beta: run 1
     02:00:12   work #1 begins
     02:00:13 beta crashes
-    02:00:16 alpha rescues for beta: run 1 aborted"
+    02:00:16.500 alpha rescues for beta: run 1 aborted"
   `)
 })
 
@@ -90,7 +90,7 @@ test('what an agent left when it crashed is ended by another within a poll inter
     02:00:00   work #1 begins
     02:00:01 beta starts
     02:10:00 alpha crashes
-    02:10:02 beta rescues hourly: run 1 aborted
+    02:10:02.500 beta rescues hourly: run 1 aborted
     03:00:00 beta claims hourly: run 2
     03:00:00   work #1 begins
     03:20:00   work #1 succeeded
@@ -118,7 +118,7 @@ test('an agent that is full still frees what another has left', () => {
     02:00:00 beta claims other: run 2
     02:00:00   work #1 begins
     02:10:00 beta crashes
-    02:10:06 alpha rescues other: run 2 aborted"
+    02:10:06.500 alpha rescues other: run 2 aborted"
   `)
 })
 
@@ -144,8 +144,8 @@ test('an agent does not take another for its earlier self when a server that res
     02:05:00 alpha freezes
     02:05:00 the database restarts
     02:05:00 beta loses its session: the server was restarted
-    02:05:00.250 beta loses its session: the session has the number 101 of an agent that is away, and may come back
-    02:05:00.750 beta loses its session: the session has our earlier number, 102
+    02:05:00 beta loses its session: the session has the number 101 of an agent that is away, and may come back
+    02:05:00.250 beta loses its session: the session has our earlier number, 102
     02:05:30 alpha thaws
     02:05:30 alpha loses its session: the server was restarted
     02:10:00   work #1 succeeded
@@ -169,7 +169,7 @@ test('an agent to whom a server that restarted gives its own earlier number take
     02:00:00   work #1 begins
     02:05:00 the database restarts
     02:05:00 alpha loses its session: the server was restarted
-    02:05:00.250 alpha loses its session: the session has our earlier number, 101
+    02:05:00 alpha loses its session: the session has our earlier number, 101
     02:10:00   work #1 succeeded
     02:10:00 steady succeeded"
   `)
@@ -198,11 +198,11 @@ test('a run-now outlives the crash of the agent that runs the job', () => {
     02:05:00 somebody runs hourly now
     02:05:00 alpha crashes
     02:05:00 beta starts
-    02:05:01 beta rescues hourly: run 1 aborted
-    02:05:01 beta claims hourly: run 2
-    02:05:01   work #1 begins
-    02:15:01   work #1 succeeded
-    02:15:01 hourly succeeded"
+    02:05:01.500 beta rescues hourly: run 1 aborted
+    02:05:01.500 beta claims hourly: run 2
+    02:05:01.500   work #1 begins
+    02:15:01.500   work #1 succeeded
+    02:15:01.500 hourly succeeded"
   `)
 })
 
@@ -229,7 +229,7 @@ test('an occurrence that was cut off does not run again, even when the database 
     02:05:00 the clock of the database jumps by -600000 ms
     02:05:00 alpha crashes
     02:05:00 beta starts
-    02:05:01 beta rescues hourly: run 1 aborted"
+    02:05:01.500 beta rescues hourly: run 1 aborted"
   `)
 })
 
@@ -254,7 +254,7 @@ test('an agent that always has something to do frees the jobs of one that is gon
       .join('\n'),
   ).toMatchInlineSnapshot(`
     "02:00:20 alpha crashes
-    02:00:21.600 beta rescues long: run 1 aborted"
+    02:00:22.100 beta rescues long: run 1 aborted"
   `)
 })
 
@@ -277,9 +277,9 @@ test('a run goes on while the session is lost, and its end is logged once the da
     02:05:00 alpha loses its session: the server was shut down
     02:10:00   first #1 succeeded
     02:20:00 the database is back
-    02:20:23.750   second #1 begins
-    02:20:23.750   second #1 succeeded
-    02:20:23.750 steady succeeded"
+    02:20:20.250   second #1 begins
+    02:20:20.250   second #1 succeeded
+    02:20:20.250 steady succeeded"
   `)
 })
 
@@ -300,8 +300,30 @@ test('a run that another agent has ended while the session was lost is let go', 
     02:05:00 alpha is cut off
     02:05:00 beta starts
     02:05:00 alpha loses its session: the network is down
-    02:05:01 beta rescues torn: run 1 aborted
-    02:07:01.750 torn lets go of run 1"
+    02:05:01.500 beta rescues torn: run 1 aborted
+    02:07:00.250 torn lets go of run 1"
+  `)
+})
+
+test('an agent whose session alone was ended, and that is back within a moment, keeps its runs though another looks', () => {
+  const world = new World('2026-03-01T02:00:00')
+  world.job('whole', { due: '02:00:00', steps: [{ name: 'work', takes: '10 minutes' }] })
+  const alpha = world.agent('alpha')
+  world.until('02:05:00')
+
+  alpha.cutOff('1200 millis')
+  world.agent('beta')
+  world.until('02:30:00')
+
+  expect(world.story).toMatchInlineSnapshot(`
+    "02:00:00 alpha starts
+    02:00:00 alpha claims whole: run 1
+    02:00:00   work #1 begins
+    02:05:00 alpha is cut off
+    02:05:00 beta starts
+    02:05:00 alpha loses its session: the network is down
+    02:10:00   work #1 succeeded
+    02:10:00 whole succeeded"
   `)
 })
 

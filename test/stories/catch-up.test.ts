@@ -152,15 +152,15 @@ describe('occurrences at which no agent was up', () => {
       06:11:30 alpha crashes
       06:20:00 alpha is restarted
       06:20:00 alpha starts
-      06:20:01 alpha rescues hourly: run 3 aborted
-      06:20:01 alpha claims hourly: run 4
-      06:20:01   work #1 begins
-      06:21:01   work #1 succeeded
-      06:21:01 hourly succeeded
-      06:21:01 alpha claims hourly: run 5
-      06:21:01   work #1 begins
-      06:22:01   work #1 succeeded
-      06:22:01 hourly succeeded
+      06:20:01.500 alpha rescues hourly: run 3 aborted
+      06:20:01.500 alpha claims hourly: run 4
+      06:20:01.500   work #1 begins
+      06:21:01.500   work #1 succeeded
+      06:21:01.500 hourly succeeded
+      06:21:01.500 alpha claims hourly: run 5
+      06:21:01.500   work #1 begins
+      06:22:01.500   work #1 succeeded
+      06:22:01.500 hourly succeeded
       07:00:00 alpha claims hourly: run 6
       07:00:00   work #1 begins
       07:01:00   work #1 succeeded

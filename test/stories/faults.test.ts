@@ -13,7 +13,7 @@ test('a claim whose answer was lost is given back, and the job runs at its next 
     "02:00:00 alpha starts
     02:00:00 the answer to the next claimDue of alpha will be lost
     02:00:10 alpha loses its session: the connection was reset
-    02:00:10.250 alpha rescues hourly: run 1 aborted
+    02:00:10 alpha rescues hourly: run 1 aborted
     02:10:00 alpha claims hourly: run 2
     02:10:00   step #1 begins
     02:10:00   step #1 succeeded
@@ -38,11 +38,11 @@ test('an attempt whose beginning was logged, but not answered, is logged once', 
     02:00:00 the answer to the next finishRun of alpha will be lost
     02:00:10 alpha claims job: run 1
     02:00:10 alpha loses its session: the connection was reset
-    02:00:10.250   work #1 begins
-    02:01:10.250   work #1 succeeded
-    02:01:10.250 alpha loses its session: the connection was reset
-    02:01:10.500 alpha loses its session: the connection was reset
-    02:01:11 job succeeded"
+    02:00:10   work #1 begins
+    02:01:10   work #1 succeeded
+    02:01:10 alpha loses its session: the connection was reset
+    02:01:10 alpha loses its session: the connection was reset
+    02:01:10.250 job succeeded"
   `)
   expect([...world.database.runs.values()]).toMatchObject([
     { status: 'succeeded', attempts: [{ status: 'succeeded' }] },
@@ -93,11 +93,11 @@ test('an agent that was frozen lets go of what another has ended, once the serve
     02:00:00   work #1 begins
     02:00:00 beta starts
     02:00:30 alpha freezes
-    02:01:31 beta rescues job: run 1 aborted
+    02:01:31.500 beta rescues job: run 1 aborted
     02:10:00 alpha thaws
     02:10:00   work #1 succeeded
     02:10:00 alpha loses its session: its client does not answer
-    02:10:00.250 job lets go of run 1"
+    02:10:00 job lets go of run 1"
   `)
 })
 
@@ -233,7 +233,7 @@ test('two agents on one host do not take each other for themselves', () => {
     02:00:00   work #1 begins
     02:05:00 twin is restarted
     02:05:00 twin starts
-    02:05:01 twin rescues two: run 2 aborted
+    02:05:01.500 twin rescues two: run 2 aborted
     02:10:00   work #1 succeeded
     02:10:00 one succeeded"
   `)

@@ -157,16 +157,16 @@ stories.test(
       02:00:59 beta starts
       02:00:59 the line of alpha takes 2000 ms from now on
       02:00:59 alpha loses its session: the network is down
-      02:01:00 beta rescues runs: run 1 aborted
-      02:01:00 beta rescues dies: run 2 aborted
-      02:01:00 beta rescues ends: run 3 aborted
-      02:01:00 beta rescues pauses: run 4 aborted
-      02:01:00 beta rescues begins: run 5 aborted
+      02:01:00.500 beta rescues runs: run 1 aborted
+      02:01:00.500 beta rescues dies: run 2 aborted
+      02:01:00.500 beta rescues ends: run 3 aborted
+      02:01:00.500 beta rescues pauses: run 4 aborted
+      02:01:00.500 beta rescues begins: run 5 aborted
       02:01:01   work #1 succeeded
-      02:01:14.750 pauses lets go of run 4
-      02:01:14.750 runs lets go of run 1
-      02:01:16.750 begins lets go of run 5
-      02:01:16.750 ends lets go of run 3
+      02:01:15.250 pauses lets go of run 4
+      02:01:15.250 runs lets go of run 1
+      02:01:17.250 begins lets go of run 5
+      02:01:17.250 ends lets go of run 3
       02:10:30 dies lets go of run 2"
     `)
   },
@@ -176,7 +176,7 @@ stories.test('an abort of what is being let go already writes nothing', (world) 
   world.job('job', { due: '02:00:00', steps: [{ name: 'work', takes: '1 hour', diesIn: '20 seconds' }] })
   const alpha = world.agent('alpha')
   world.until('02:00:59')
-  alpha.cutOff('1 second')
+  alpha.cutOff('2 seconds')
   world.agent('beta')
   world.until('02:01:05')
 
@@ -190,9 +190,9 @@ stories.test('an abort of what is being let go already writes nothing', (world) 
     02:00:59 alpha is cut off
     02:00:59 beta starts
     02:00:59 alpha loses its session: the network is down
-    02:01:00 beta rescues job: run 1 aborted
+    02:01:00.500 beta rescues job: run 1 aborted
     02:01:05 somebody aborts job
-    02:01:20.750 job lets go of run 1"
+    02:01:21.250 job lets go of run 1"
   `)
 })
 

@@ -24,7 +24,7 @@ test('two futures stand side by side from the fork on, and differences are marke
     02:03:00.000    dump #1 failed                <
     02:03:00.000                                  > alpha is restarted
     02:03:00.000                                  > alpha starts
-    02:03:01.000                                  > alpha rescues nightly backup:
+    02:03:01.500                                  > alpha rescues nightly backup:
                                                   >   run 1 aborted
     02:03:30.000    dump #2 begins                <
     02:05:00.000  beta starts                     │ beta starts
@@ -34,7 +34,7 @@ test('two futures stand side by side from the fork on, and differences are marke
     02:10:00.000                                  > beta claims report: run 2
     02:10:00.000    send #1 begins                │   send #1 begins
     02:10:30.000  alpha crashes                   │ alpha crashes
-    02:10:36.000  beta rescues report: run 2      <
+    02:10:36.500  beta rescues report: run 2      <
                     aborted                       <
     02:11:00.000                                  >   send #1 succeeded
     02:11:00.000                                  > report succeeded

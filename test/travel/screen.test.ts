@@ -43,7 +43,7 @@ test('a view shows the moment, the timeline, why, the machines and the tables', 
       .map(({ text }) => text)
       .join('\n'),
   ).toMatchInlineSnapshot(`
-    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 178
+    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 182
     02:00:00 ├────────────●─────────────────────────────!─────────────────!───────────────────┤ 02:20:00
 
     timeline
@@ -96,7 +96,7 @@ test('a view shows the moment, the timeline, why, the machines and the tables', 
 
 test('keys lead to the next failure, and to the tables as they were', () => {
   expect(shown(after('n'))).toMatchInlineSnapshot(`
-    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 178
+    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 182
     02:00:00 ├─────────●─────────────────────!─────────────!──────────────┤ 02:20:00
       02:02:00.000  alpha               after nextLook: serving.waiting → serving.c…
       02:02:00.000  alpha               claimDue done: serving.claiming → serving.w…
@@ -122,7 +122,7 @@ test('keys lead to the next failure, and to the tables as they were', () => {
     ← → step, n p failure, g moment, r run, Tab pane, f fork, ? keys, q quit"
   `)
   expect(shown(after('n3'))).toMatchInlineSnapshot(`
-    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 178
+    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 182
     02:00:00 ├─────────●─────────────────────!─────────────!──────────────┤ 02:20:00
       02:02:00.000  alpha               after nextLook: serving.waiting → serving.c…
       02:02:00.000  alpha               claimDue done: serving.claiming → serving.w…
@@ -151,7 +151,7 @@ test('keys lead to the next failure, and to the tables as they were', () => {
 
 test('the story stands where the traveller is', () => {
   expect(shown(after('g02:10<return>4'))).toMatchInlineSnapshot(`
-    "night · 2026-03-01 02:10:00.000 UTC · transition 96 of 178
+    "night · 2026-03-01 02:10:00.000 UTC · transition 96 of 182
     02:00:00 ├─────────×────────────────────●!─────────────!──────────────┤ 02:20:00
       02:10:00.000  alpha/run-2/step-1  start: beginning
       02:10:00.000  alpha/run-2         start: stepping
@@ -171,7 +171,7 @@ test('the story stands where the traveller is', () => {
       02:10:00.000 alpha claims report: run 2
       02:10:00.000   send #1 begins
       02:10:30.000 alpha crashes
-      02:10:36.000 beta rescues report: run 2 aborted
+      02:10:36.500 beta rescues report: run 2 aborted
       02:15:00.000 alpha is restarted
       02:15:00.000 alpha starts
     ← → step, n p failure, g moment, r run, Tab pane, f fork, ? keys, q quit"
@@ -240,7 +240,7 @@ test('a fork is chosen by a few letters, compared, entered, and left again', () 
     02:03:00.000    dump #1 failed                <
     02:03:30.000    dump #2 begins                <
     02:05:00.000  beta starts                     │ beta starts
-    02:05:01.000                                  > beta rescues nightly backup:
+    02:05:01.500                                  > beta rescues nightly backup:
                                                   >   run 1 aborted
     02:05:30.000    dump #2 succeeded             <
     02:05:30.000  nightly backup succeeded        <
@@ -248,7 +248,7 @@ test('a fork is chosen by a few letters, compared, entered, and left again', () 
     02:10:00.000                                  > beta claims report: run 2
     02:10:00.000    send #1 begins                │   send #1 begins
     02:10:30.000  alpha crashes                   <
-    02:10:36.000  beta rescues report: run 2      <
+    02:10:36.500  beta rescues report: run 2      <
                     aborted                       <
     02:11:00.000                                  >   send #1 succeeded
     02:11:00.000                                  > report succeeded
