@@ -1,5 +1,5 @@
 import type { Instant } from '../domain/job.ts'
-import { type Hindrance, type Past, type Presence, versionAt } from './past.ts'
+import { type Hindrance, type Past, type Presence, takesUntil, versionAt } from './past.ts'
 
 /**
  * Up to when a next run would have been taken up, had it been reached after one moment and before another: an agent that
@@ -22,7 +22,7 @@ function freeStretches(past: Past, agent: Presence, from: Instant, until: Instan
     ...past.refusals.filter(({ runId }) => runId === undefined),
     ...past.full.filter(({ host }) => host === agent.host),
   ]
-  const whole = { from: Math.max(agent.from, from), until: Math.min(agent.until, until) }
+  const whole = { from: Math.max(agent.from, from), until: Math.min(takesUntil(agent), until) }
   return hindrances.reduce<readonly Stretch[]>(
     (stretches, each) => stretches.flatMap((one) => without(one, each)),
     [whole],

@@ -85,3 +85,8 @@ export function versionAt({ versions }: Past, at: Instant): Version {
 export function isRecorded({ recordedSince }: Past, at: Instant): boolean {
   return at >= recordedSince
 }
+
+/** Until when an agent takes up what is due. */
+export function takesUntil({ until, stoppingFrom = Number.POSITIVE_INFINITY }: Presence): Instant {
+  return Math.min(until, stoppingFrom)
+}

@@ -1,5 +1,5 @@
 import type { Instant } from '../domain/job.ts'
-import { type Hindrance, isRecorded, type Past, type Presence, versionAt } from './past.ts'
+import { type Hindrance, isRecorded, type Past, type Presence, takesUntil, versionAt } from './past.ts'
 import type { Reason } from './reason.ts'
 
 /**
@@ -26,11 +26,6 @@ export function waitReason(past: Past, at: Instant, until: Instant): Reason {
   const left = Math.max(...taking.map(takesUntil))
   if (left < until) return waitReason(past, left, until)
   return { type: 'unknown', agentUp: true, isRecorded: isRecorded(past, at) }
-}
-
-/** Until when an agent takes up what is due. */
-function takesUntil({ until, stoppingFrom = Number.POSITIVE_INFINITY }: Presence): Instant {
-  return Math.min(until, stoppingFrom)
 }
 
 /** From when on nobody took up anything, though agents were up, until another came or the last of them had left. */
