@@ -4,11 +4,11 @@ import type { BenchServer } from './bench-server.ts'
 import type { Bench, Cell } from './part.ts'
 import { waited } from './waited.ts'
 
-const pgCronIsInstalled = existsSync('/usr/share/postgresql/15/extension/pg_cron.control')
-const pgCronIsMissing = 'pg_cron was not measured: it is not installed here (Debian: postgresql-15-cron).'
+export const pgCronIsInstalled = existsSync('/usr/share/postgresql/15/extension/pg_cron.control')
+export const pgCronIsMissing = 'pg_cron was not measured: it is not installed here (Debian: postgresql-15-cron).'
 
 /** What a server needs to be told for pg_cron, which a part then has a server of its own for, with the same settings else. */
-function pgCronSettings(background: boolean): Readonly<Record<string, string>> {
+export function pgCronSettings(background: boolean): Readonly<Record<string, string>> {
   return {
     shared_preload_libraries: 'pg_cron',
     'cron.database_name': 'postgres',
@@ -19,7 +19,7 @@ function pgCronSettings(background: boolean): Readonly<Record<string, string>> {
 }
 
 /** Jobs in it that are due at each full minute. */
-async function schedulePgCron(server: BenchServer, count: number, schedule = '* * * * *') {
+export async function schedulePgCron(server: BenchServer, count: number, schedule = '* * * * *') {
   const client = await server.connect('postgres')
   await client.query('CREATE EXTENSION IF NOT EXISTS pg_cron')
   await client.query(`SELECT cron.schedule('job ' || n, $2, 'SELECT 1') FROM generate_series(1, $1) n`, [

@@ -6,13 +6,16 @@ import { BenchServer } from './bench-server.ts'
 import { environmentNow } from './environment.ts'
 import type { Part, Result } from './part.ts'
 import { burst } from './parts/burst.ts'
+import { idle } from './parts/idle.ts'
 import { lateness } from './parts/lateness.ts'
+import { nextRun } from './parts/next-run.ts'
 import { runNow } from './parts/run-now.ts'
+import { sustained } from './parts/sustained.ts'
 import { rendered } from './render.ts'
 import { readResults, resultsFolder, writeResult } from './results.ts'
 import { Site } from './site.ts'
 
-const parts: readonly Part[] = [lateness, runNow, burst]
+const parts: readonly Part[] = [lateness, runNow, burst, sustained, idle, nextRun]
 const names = parts.map(({ name }) => name)
 
 /** `npm run bench`: measures, keeps what was measured, and writes RESULTS.md from all that is kept. */

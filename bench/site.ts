@@ -67,6 +67,27 @@ export class Site {
     await this.vacuum()
   }
 
+  /** Jobs with a step and a schedule, which fall due in 2050. No trigger is asked, as none is when a dump is restored. */
+  async createScheduled(count: number): Promise<void> {
+    await this.client.query('SET session_replication_role = replica')
+    await this.client.query(
+      `WITH job AS (
+        INSERT INTO pgagent.pga_job (jobjclid, jobname, jobnextrun)
+        SELECT 1, 'job ' || n, '2050-01-01 03:00+00' FROM generate_series(1, $1) n RETURNING jobid
+      ), step AS (
+        INSERT INTO pgagent.pga_jobstep (jstjobid, jstname, jstkind, jstdbname, jstcode)
+        SELECT jobid, 'step', 's', $2, 'SELECT 1' FROM job
+      )
+      INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscstart, jscminutes, jschours)
+      SELECT jobid, 'nightly', '2050-01-01 00:00+00', ARRAY(SELECT n = 0 FROM generate_series(0, 59) n),
+        ARRAY(SELECT n = 3 FROM generate_series(0, 23) n)
+      FROM job`,
+      [count, this.name],
+    )
+    await this.client.query('RESET session_replication_role')
+    await this.vacuum()
+  }
+
   /** Starts an agent of ours, and waits until it has signed on. */
   async startOurs(...options: readonly string[]): Promise<AgentProcess> {
     return this.#signedOn(new AgentProcess([...options, this.conninfo]), (agent) => agent.stop('SIGKILL'))
@@ -125,6 +146,25 @@ export class Site {
       },
       { timeoutMs, everyMs },
     )
+  }
+
+  /** Waits until two looks, a second and a half apart, find the same tokens: none of pgagent's looks is still at work. */
+  async quiet(): Promise<void> {
+    let before = -1
+    const isQuiet = async () => {
+      const now = before
+      before = await this.#logged()
+      return before === now
+    }
+    await waited(isQuiet, { everyMs: 1_500, timeoutMs: 30_000 })
+  }
+
+  async #logged(): Promise<number> {
+    const { rows } = await this.client.query<{ count: number }>(
+      `SELECT (SELECT count(*) FROM bench_token)::int + (SELECT count(*) FROM pgagent.pga_joblog)::int
+        + (SELECT count(*) FROM pgagent.pga_job WHERE jobagentid IS NULL)::int AS count`,
+    )
+    return rows[0]?.count ?? 0
   }
 
   async outcome(): Promise<Outcome> {

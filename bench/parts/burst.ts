@@ -177,11 +177,11 @@ async function burstOf(server: BenchServer, { schema, count, step }: Plan): Prom
   await site.createJobs(count, step)
   const agent = await site.startOurs()
   const seconds = await site.makeDue({ inMs: schema === 'extension' ? 7_000 : 1_500 + count / 5 })
-  const settled = await site.settled(seconds * 1_000 + 120_000, 250)
+  const settled = await site.settled(seconds * 1_000 + 300_000, 250)
   const outcome = await site.outcome()
   const status = await agent.stop()
   await site.close()
-  if (!settled) throw new Error(`${outcome.runs} of ${count} jobs ran within two minutes`)
+  if (!settled) throw new Error(`${outcome.runs} of ${count} jobs ran within five minutes`)
   if (status !== 0) throw new Error(`the agent ended with status ${status}: ${agent.errors}`)
   return outcome
 }
