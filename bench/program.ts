@@ -5,20 +5,11 @@ import { Argument, Command } from 'commander'
 import { BenchServer } from './bench-server.ts'
 import { environmentNow } from './environment.ts'
 import type { Part, Result } from './part.ts'
-import { burst } from './parts/burst.ts'
-import { idle } from './parts/idle.ts'
-import { lateness } from './parts/lateness.ts'
-import { memory } from './parts/memory.ts'
-import { nextRun } from './parts/next-run.ts'
-import { runNow } from './parts/run-now.ts'
-import { simulation } from './parts/simulation.ts'
-import { startUp } from './parts/start-up.ts'
-import { sustained } from './parts/sustained.ts'
+import { parts } from './parts.ts'
 import { rendered } from './render.ts'
 import { readResults, resultsFolder, writeResult } from './results.ts'
 import { Site } from './site.ts'
 
-const parts: readonly Part[] = [lateness, runNow, burst, sustained, idle, nextRun, simulation, memory, startUp]
 const names = parts.map(({ name }) => name)
 
 /** `npm run bench`: measures, keeps what was measured, and writes RESULTS.md from all that is kept. */

@@ -6,10 +6,11 @@ export function rendered(results: readonly Result[]): string {
   return [
     '# Results',
     '',
-    'Written by `npm run bench` from the files in [results](results), and never by hand. [README.md](README.md) says how',
+    'Written by `npm run bench` from the files in `results`, and never by hand. [README.md](README.md) says how',
     'each part measures, and what cannot be compared. Each part was run by itself, and its ratios are of that one run. A',
     'dash is what was not measured.',
     '',
+    ...(results.length === 0 ? ['Nothing has been measured yet.', ''] : []),
     ...checkLines(results),
     ...results.flatMap(partLines),
   ].join('\n')

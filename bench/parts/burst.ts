@@ -1,16 +1,16 @@
+import { cpus } from 'node:os'
 import type { BenchServer } from '../bench-server.ts'
 import type { Bench, Cell, Measured, Part, Table } from '../part.ts'
 import { runPeer } from '../peers/run-peer.ts'
 import { pgCronBurst } from '../pg-cron.ts'
+import { pgagentDrowned, pgagentRounds, pgagentSurvives } from '../pgagent-burst.ts'
 import { pgbenchLimits } from '../pgbench.ts'
+import { cpuSecondsOf } from '../process-cost.ts'
 import { median, ratio } from '../quantile.ts'
 import { type Outcome, plainStep, type Schema, Site, type StepPlan, tokenStep } from '../site.ts'
 
 /** Many jobs that are due in the same second, and what that takes others. */
 export const burst: Part = { name: 'burst', title: 'Many jobs due at once', run }
-
-/** As many as a real pgagent survives here, of which each takes two sessions. */
-const pgagentSurvives = 40
 
 async function run(bench: Bench): Promise<Measured> {
   const { quick, startServer, tell } = bench
@@ -18,6 +18,7 @@ async function run(bench: Bench): Promise<Measured> {
   const rates = new Map<string, number[]>()
   const ours: Cell[][] = []
   const perfect: boolean[] = []
+  const costs: Cell[][] = []
   const pgagent: Outcome[] = []
   const peers: Cell[][] = []
   const peerRates = new Map<string, number[]>()
@@ -28,6 +29,7 @@ async function run(bench: Bench): Promise<Measured> {
       const outcome = await burstOf(server, plan)
       const rate = outcome.jobs / outcome.lastEndS
       perfect.push(isPerfect(outcome, plan))
+      costs.push(costRow(plan, round, outcome))
       rates.set(plan.name, [...(rates.get(plan.name) ?? []), rate])
       ours.push([
         plan.name,
@@ -90,6 +92,13 @@ async function run(bench: Bench): Promise<Measured> {
   return {
     tables: [
       table,
+      {
+        title: 'Escapement: what a run costs',
+        measured:
+          'CPU as the kernel counted it for the process of the agent, and for all processes of the server; together they can be no more than the processors have. WAL by its position, and its flushes by `pg_stat_wal`; all divided by the runs. Busy is the share of all processors that both used from the due time to the last end: what is left was waited for: the disk, or a processor that others had.',
+        columns: ['', 'round', 'agent CPU, ms', 'server CPU, ms', 'WAL, bytes', 'WAL flushes', 'busy'],
+        rows: costs,
+      },
       {
         title: 'Others, on the same server, taking turns',
         measured:
@@ -156,6 +165,15 @@ async function run(bench: Bench): Promise<Measured> {
   }
 }
 
+function costRow({ name }: Plan, round: number, { runs, lastEndS, cost }: Burst): Cell[] {
+  const { agentCpuS, serverCpuS, walBytes, flushes } = cost
+  const busy = (agentCpuS + serverCpuS) / (lastEndS * cpus().length)
+  return [
+    ...[name, round, (agentCpuS * 1_000) / runs, (serverCpuS * 1_000) / runs, walBytes / runs, flushes / runs],
+    `${Math.round(busy * 100)} %`,
+  ]
+}
+
 type Plan = {
   readonly name: string
   readonly schema: Schema
@@ -172,18 +190,51 @@ function plans(quick: boolean): readonly Plan[] {
   return quick ? of(1_000) : [...of(1_000), ...of(10_000)]
 }
 
-async function burstOf(server: BenchServer, { schema, count, step }: Plan): Promise<Outcome> {
+async function burstOf(server: BenchServer, { schema, count, step }: Plan): Promise<Burst> {
   const site = await Site.create(server, schema)
   await site.createJobs(count, step)
   const agent = await site.startOurs()
   const seconds = await site.makeDue({ inMs: schema === 'extension' ? 7_000 : 1_500 + count / 5 })
+  const flushesBefore = await walFlushes(site)
+  const before = await spent(server, site, agent.child.pid ?? 0)
   const settled = await site.settled(seconds * 1_000 + 300_000, 250)
   const outcome = await site.outcome()
+  const after = await spent(server, site, agent.child.pid ?? 0)
   const status = await agent.stop()
+  const flushes = (await walFlushes(site)) - flushesBefore
   await site.close()
   if (!settled) throw new Error(`${outcome.runs} of ${count} jobs ran within five minutes`)
   if (status !== 0) throw new Error(`the agent ended with status ${status}: ${agent.errors}`)
-  return outcome
+  const cost = {
+    agentCpuS: after.agentS - before.agentS,
+    serverCpuS: after.serverS - before.serverS,
+    walBytes: after.wal - before.wal,
+    flushes,
+  }
+  return { ...outcome, cost }
+}
+
+/** What came of a burst, and what was spent on it from when the jobs were told that they will be due. */
+type Burst = Outcome & {
+  readonly cost: {
+    readonly agentCpuS: number
+    readonly serverCpuS: number
+    readonly walBytes: number
+    /** Of the WAL to disk: commits that come at the same time share one. */
+    readonly flushes: number
+  }
+}
+
+async function spent(server: BenchServer, { client }: Site, pid: number) {
+  const { rows } = await client.query<{ wal: number }>(
+    "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::float8 AS wal",
+  )
+  return { agentS: cpuSecondsOf(pid), serverS: server.cpuSeconds(), wal: rows[0]?.wal ?? 0 }
+}
+
+async function walFlushes({ client }: Site): Promise<number> {
+  const { rows } = await client.query<{ flushes: number }>('SELECT wal_sync::float8 AS flushes FROM pg_stat_wal')
+  return rows[0]?.flushes ?? 0
 }
 
 /** Whether each job has one run and one attempt that succeeded, and its code ran once. */
@@ -201,56 +252,6 @@ function exactly(outcome: Outcome, plan: Plan): string {
   if (isPerfect(outcome, plan)) return plan.step === tokenStep ? 'yes, tokens too' : 'yes'
   const { runs, jobs, succeeded, attempts, attemptsSucceeded, tokens, jobsWithToken } = outcome
   return `no: ${runs} runs of ${jobs} jobs, ${succeeded} succeeded; ${attempts} attempts, ${attemptsSucceeded} succeeded; ${tokens} tokens of ${jobsWithToken} jobs`
-}
-
-/** What the real one makes of as many as it survives, several times, with a new process each time. */
-async function pgagentRounds(server: BenchServer, rounds: number): Promise<readonly Outcome[]> {
-  const outcomes: Outcome[] = []
-  for (let round = 0; round < rounds; round++) {
-    const site = await Site.create(server, 'extension')
-    await site.createJobs(pgagentSurvives, plainStep)
-    await site.startReal()
-    const seconds = await site.makeDue({ inMs: 1_000 })
-    await site.settled(seconds * 1_000 + 30_000)
-    outcomes.push(await site.outcome())
-    await site.close()
-  }
-  return outcomes
-}
-
-const drownedSecondsMax = 60
-/** It takes a thread for each job at each look; all of the machine's would be a trouble for others on it. */
-const threadsMax = 10_000
-
-/** What it makes of 1,000 due, in words. */
-async function pgagentDrowned(server: BenchServer, { tell }: Bench): Promise<string> {
-  const site = await Site.create(server, 'extension')
-  await site.createJobs(1_000, plainStep)
-  const agent = await site.startReal()
-  const seconds = await site.makeDue({ inMs: 1_000 })
-  const began = Date.now() + seconds * 1_000
-  let threads = 0
-  while (agent.end === undefined && (Date.now() - began) / 1_000 < drownedSecondsMax && threads < threadsMax) {
-    if (await site.settled(0)) break
-    threads = Math.max(threads, agent.threads)
-    await new Promise((resolve) => setTimeout(resolve, 200))
-  }
-  const after = Math.round((Date.now() - began) / 1_000)
-  const left = agent.end
-  const settled = await site.settled(0)
-  const { rows } = await site.client.query<{ status: string; count: number }>(
-    'SELECT jlgstatus AS status, count(*)::int FROM pgagent.pga_joblog GROUP BY 1 ORDER BY 1',
-  )
-  await site.close()
-  const how =
-    left !== undefined
-      ? `it ended by itself (${left}) after ${after} s`
-      : settled
-        ? `it was through after ${after} s`
-        : `we ended it after ${after} s, when it had ${threads} threads`
-  const text = `pgagent at 1,000 due, once, \`-t 1\`: ${how}; at most ${threads} threads were seen; its log then had ${rows.map(({ status, count }) => `${count} runs \`${status}\``).join(', ') || 'no runs'}.`
-  tell(text)
-  return text
 }
 
 type NpmPeer = {
