@@ -10,7 +10,7 @@ export type Part = {
 
 /** What a part is given. */
 export type Bench = {
-  /** A form that takes a minute or two for all parts, for a look. */
+  /** A form that takes a few minutes for all parts, for a look. */
   readonly quick: boolean
   /** Whether memory is looked at after a million runs too. */
   readonly million: boolean

@@ -18,7 +18,7 @@ const command = new Command('npm run bench --')
     'Measures the agent, and others beside it on the same server. Takes up to 40 minutes; the machine should be quiet.',
   )
   .addArgument(new Argument('[parts...]', 'what to measure; all, if nothing is said').choices(names))
-  .option('--quick', 'a short form, for a look: its results are printed, and not kept', false)
+  .option('--quick', 'a short form of a few minutes: its results are printed, and not kept', false)
   .option('--million', 'have memory looked at after a million runs too, which takes long', false)
   .option('--render', 'measure nothing, and write RESULTS.md from what is kept', false)
   .parse()

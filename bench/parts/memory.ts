@@ -15,7 +15,7 @@ const restMs = 10_000
 async function run({ quick, million, startServer, tell }: Bench): Promise<Measured> {
   const server = await startServer()
   const rows: Cell[][] = [...(await withRunsLive(server, quick ? 100 : 1_000))]
-  const [each, total] = quick ? [1_000, 3_000] : million ? [10_000, 1_000_000] : [5_000, 30_000]
+  const [each, total] = quick ? [500, 1_000] : million ? [10_000, 1_000_000] : [5_000, 30_000]
   const site = await Site.create(server, 'installed')
   await site.createJobs(each, plainStep)
   const pid = (await site.startOurs()).child.pid ?? 0
