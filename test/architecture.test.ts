@@ -148,7 +148,7 @@ test('no name of a file or an export has a word that is not used', () => {
   const [, list = ''] = /^Not used: (.*?)\.$/ms.exec(read('ARCHITECTURE.md')) ?? []
   const unused = list.split(/,\s*/)
   expect(unused.length).toBeGreaterThan(10)
-  const paths = ['src', 'test', 'scripts'].flatMap((folder) => filesUnder(folder, '.ts'))
+  const paths = ['src', 'test', 'scripts', 'bench'].flatMap((folder) => filesUnder(folder, '.ts'))
   const names = paths.flatMap((path) => [
     path.replace(/\.ts$/, ''),
     ...[...read(path).matchAll(/^export (?:async )?(?:const|function\*?|class|type) (\w+)/gm)].map(

@@ -1,0 +1,176 @@
+import { AnsweringServer } from '../answering-server.ts'
+import type { BenchServer } from '../bench-server.ts'
+import type { Bench, Cell, Measured, Part } from '../part.ts'
+import { median, ratio } from '../quantile.ts'
+import { type Outcome, Site, type StepPlan, tokenStep } from '../site.ts'
+
+/** Runs per second of each kind of step, with one agent and with several. */
+export const sustained: Part = {
+  name: 'sustained',
+  title: 'Runs per second, by kind of step and number of agents',
+  run,
+}
+
+/** Runs at one time for each agent: all of them together stay below the server's 100 connections. */
+const runsMax: Readonly<Record<number, number>> = { 1: 50, 2: 40, 4: 20 }
+
+const kinds = ['SQL, own database', 'SQL, connection string', 'HTTP', 'shell'] as const
+type Kind = (typeof kinds)[number]
+
+async function run({ quick, startServer, tell }: Bench): Promise<Measured> {
+  const server = await startServer()
+  const endpoint = await AnsweringServer.open()
+  const rows: Cell[][] = []
+  const rates = new Map<string, number>()
+  const perfect: boolean[] = []
+  let shell: Outcome | undefined
+  try {
+    for (const kind of kinds) {
+      for (const agents of [1, 2, 4]) {
+        const count = (kind === 'shell' ? 1_000 : 3_000) / (quick ? 20 : 1)
+        const outcome = await runAll(server, { kind, agents, count, port: endpoint.port })
+        const rate = outcome.succeeded / outcome.lastEndS
+        rates.set(`${kind} ${agents}`, rate)
+        const once = isOnce(kind, outcome, count)
+        perfect.push(once)
+        if (kind === 'shell' && agents === 1) shell = outcome
+        tell(`${kind}, ${agents} agents: ${Math.round(rate)}/s`)
+        rows.push([
+          kind,
+          agents,
+          runsMax[agents] ?? 0,
+          count,
+          rate,
+          ratio(rate, rates.get(`${kind} 1`)),
+          once ? 'yes' : told(outcome),
+        ])
+      }
+    }
+  } finally {
+    endpoint.close()
+  }
+  const pgagentRows: Cell[][] = []
+  for (const agents of [1, 4]) {
+    tell(`pgagent, ${agents} agents`)
+    pgagentRows.push(await pgagents(server, agents, quick ? 2 : 20))
+  }
+  const four = ratio(rates.get('SQL, own database 4'), rates.get('SQL, own database 1')) ?? 0
+  const shellRate = rates.get('shell 1') ?? 0
+  return {
+    tables: [
+      {
+        title: 'Escapement: one step a job, all due at the same second',
+        measured:
+          'From the due time to the end of the last run, by the log. SQL steps write a token, which is counted: each once is one run, one attempt, and one token a job. HTTP steps `GET` from a server on this machine. Shell steps are `exit 0`.',
+        columns: [
+          'step',
+          'agents',
+          'runs at a time, each',
+          'due',
+          'runs/s',
+          '× one agent',
+          'each exactly once, and succeeded',
+        ],
+        rows,
+      },
+      {
+        title: `pgagent: ${pgagentDue} due at once, again and again`,
+        measured:
+          'As many as four survive with 100 connections. Runs per second from the first start to the last end of each time. Tokens are executions; each beyond one a job is a double.',
+        columns: [
+          '',
+          'agents',
+          'times',
+          'due, in all',
+          'executions',
+          'doubles',
+          'not succeeded',
+          'lost races logged (`i`)',
+          'runs/s',
+        ],
+        rows: pgagentRows,
+      },
+    ],
+    checks: [
+      {
+        wanted: 'four agents: no run twice, and all succeed, of any kind',
+        seen: `each exactly once in ${perfect.filter((one) => one).length} of ${perfect.length}`,
+        holds: perfect.every((one) => one),
+      },
+      {
+        wanted: 'four agents not slower than one, SQL in the own database',
+        seen: `${four.toFixed(2)} times`,
+        holds: four >= 1,
+      },
+      {
+        wanted: `${quick ? 50 : '1,000'} shell jobs due at once: all succeed, at least 300 a second`,
+        seen: `${shell?.succeeded ?? 0} succeeded, ${Math.round(shellRate)}/s`,
+        holds: shell !== undefined && shell.succeeded === shell.runs && shellRate >= 300,
+      },
+    ],
+  }
+}
+
+type Plan = { readonly kind: Kind; readonly agents: number; readonly count: number; readonly port: number }
+
+async function runAll(server: BenchServer, { kind, agents, count, port }: Plan): Promise<Outcome> {
+  const site = await Site.create(server, 'installed')
+  const steps: Readonly<Record<Kind, StepPlan>> = {
+    'SQL, own database': tokenStep,
+    'SQL, connection string': { ...tokenStep, conninfo: site.conninfo },
+    HTTP: { kind: 'b', code: `#!http\nGET http://127.0.0.1:${port}/` },
+    shell: { kind: 'b', code: 'exit 0' },
+  }
+  await site.createJobs(count, steps[kind])
+  const options = ['--max-runs', String(runsMax[agents]), '--http-allow', `127.0.0.1:${port}`]
+  for (let agent = 1; agent <= agents; agent++) await site.startOurs('--host', `agent ${agent}`, ...options)
+  const seconds = await site.makeDue({ inMs: 1_500 + count / 5 })
+  const settled = await site.settled(seconds * 1_000 + 300_000, 200)
+  const outcome = await site.outcome()
+  await site.close()
+  if (!settled) throw new Error(`${outcome.runs} of ${count} jobs ran within five minutes`)
+  return outcome
+}
+
+function isOnce(kind: Kind, outcome: Outcome, count: number): boolean {
+  const { runs, jobs, succeeded, attempts, attemptsSucceeded, tokens, jobsWithToken } = outcome
+  const tokensWanted = kind.startsWith('SQL') ? count : 0
+  return (
+    [runs, jobs, succeeded, attempts, attemptsSucceeded].every((seen) => seen === count) &&
+    tokens === tokensWanted &&
+    jobsWithToken === tokensWanted
+  )
+}
+
+function told({ runs, jobs, succeeded, attempts, tokens, jobsWithToken }: Outcome): string {
+  return `no: ${runs} runs of ${jobs} jobs, ${succeeded} succeeded, ${attempts} attempts, ${tokens} tokens of ${jobsWithToken} jobs`
+}
+
+const pgagentDue = 20
+
+async function pgagents(server: BenchServer, agents: number, times: number): Promise<Cell[]> {
+  const site = await Site.create(server, 'extension')
+  await site.createJobs(pgagentDue, tokenStep)
+  for (let agent = 0; agent < agents; agent++) await site.startReal()
+  const rates: number[] = []
+  let [executions, jobs, failed, lost, due] = [0, 0, 0, 0, 0]
+  for (let time = 0; time < times; time++) {
+    const seconds = await site.makeDue({ inMs: 500 })
+    await site.settled(seconds * 1_000 + 30_000)
+    // An agent that has lost a race may still be about to repeat the job.
+    await site.quiet()
+    const { tokens, jobsWithToken, firstStartS, lastEndS } = await site.outcome()
+    const { rows } = await site.client.query<{ lost: number; failed: number }>(
+      `SELECT count(*) FILTER (WHERE jlgstatus = 'i')::int AS lost, count(*) FILTER (WHERE jlgstatus NOT IN ('i', 's'))::int AS failed
+      FROM pgagent.pga_joblog`,
+    )
+    due += pgagentDue
+    executions += tokens
+    jobs += jobsWithToken
+    lost += rows[0]?.lost ?? 0
+    failed += rows[0]?.failed ?? 0
+    rates.push(jobsWithToken / (lastEndS - firstStartS))
+  }
+  await site.close()
+  return ['pgagent', agents, times, due, executions, executions - jobs, failed, lost, median(rates)]
+}
