@@ -1,13 +1,14 @@
-import { Deferred, Effect, type Scope } from 'effect'
-import pg from 'pg'
+import * as Deferred from 'effect/Deferred'
+import * as Effect from 'effect/Effect'
+import type * as Scope from 'effect/Scope'
 import type { SqlTarget } from '../domain/job.ts'
 import type { Output } from '../domain/output.ts'
 import { type ConnectError, connectErrorFrom } from '../postgres/connect-error.ts'
 import { type ConninfoKeywords, parseConninfo, withDatabase } from '../postgres/conninfo.ts'
-import { renderServerMessage, type ServerMessage } from '../postgres/server-message.ts'
 import type { Session, SessionOptions } from '../postgres/session.ts'
-import { makeSessionPool } from '../postgres/session-pool.ts'
+import { makeSessionPool, NotBegun } from '../postgres/session-pool.ts'
 import type { Executor, ExecutorResult } from './executor.ts'
+import { type Ending, submitCode, type Work } from './submit-code.ts'
 
 /**
  * Makes the executor of SQL steps. The sessions that it keeps are closed with the scope.
@@ -21,8 +22,15 @@ import type { Executor, ExecutorResult } from './executor.ts'
  * `graceMs`, and returns when it runs no more, or cannot be asked.
  */
 export function makeSqlExecutor(settings: SqlExecutorSettings): Effect.Effect<Executor, never, Scope.Scope> {
-  const { agentConninfo, sessionsMax = 10, idleMs = 30_000, graceMs = 5_000, ...sessionOptions } = settings
-  return makeSessionPool({ sessionsMax, idleMs, answerMs: graceMs, sessionOptions }).pipe(
+  const {
+    agentConninfo,
+    sessionsMax = 10,
+    idleMs = 30_000,
+    graceMs = 5_000,
+    roomMs = 30_000,
+    ...sessionOptions
+  } = settings
+  return makeSessionPool({ sessionsMax, idleMs, answerMs: graceMs, roomMs, sessionOptions }).pipe(
     Effect.map(
       (lend): Executor =>
         (step, { jobId, output }) => {
@@ -33,7 +41,9 @@ export function makeSqlExecutor(settings: SqlExecutorSettings): Effect.Effect<Ex
           const loan = { applicationName: `escapement job ${jobId} step ${step.name}` }
           return keywordsOf(step.target, agentConninfo).pipe(
             Effect.flatMap((keywords) =>
-              lend({ ...loan, keywords }, (session) => runCode(session, step.code, output, graceMs)),
+              lend({ ...loan, keywords }, (session, frame) =>
+                runCode({ session, frame, code: step.code, output, graceMs }),
+              ),
             ),
             Effect.catch((error) => Effect.sync(() => withoutConnection(error, output))),
           )
@@ -51,10 +61,9 @@ export type SqlExecutorSettings = Omit<SessionOptions, 'applicationName'> & {
   readonly idleMs?: number
   /** How long a server may take to cancel, to end a process, or to clear a session; 5 seconds when undefined. */
   readonly graceMs?: number
+  /** How long a step waits where its server has no room for another session; 30 seconds when undefined. */
+  readonly roomMs?: number
 }
-
-/** PostgreSQL keeps the result of an attempt in four bytes. */
-const codeMax = 2 ** 31 - 1
 
 const failed: ExecutorResult = { outcome: 'failed', code: -1 }
 
@@ -71,16 +80,18 @@ function withoutConnection({ message }: ConnectError, output: Output): ExecutorR
   return { outcome: 'failed', code: 1 }
 }
 
-/** What came of the code; `lost` when the session ended and nobody said whether the code still runs. */
-type Ending = ExecutorResult | 'lost'
-
-function runCode(session: Session, code: string, output: Output, graceMs: number): Effect.Effect<ExecutorResult> {
+function runCode(work: Work & { readonly graceMs: number }): Effect.Effect<ExecutorResult, NotBegun> {
+  const { session, code, output, graceMs } = work
   return Effect.uninterruptibleMask((restore) =>
     Effect.suspend(() => {
-      const ending = submit(session, code, output)
+      const ending = submitCode(work)
       return restore(Deferred.await(ending)).pipe(
         Effect.onInterrupt(() => stop(session, code, ending, graceMs)),
-        Effect.flatMap((end) => (end === 'lost' ? afterLoss(session, code, output, graceMs) : Effect.succeed(end))),
+        Effect.flatMap((end): Effect.Effect<ExecutorResult, NotBegun> => {
+          if (end === 'lost') return afterLoss(session, code, output, graceMs)
+          if (end !== 'notBegun') return Effect.succeed(end)
+          return Effect.flatMap(session.ended, (reason) => Effect.fail(new NotBegun({ reason })))
+        }),
       )
     }),
   )
@@ -111,86 +122,4 @@ function stop(
     Effect.andThen(endsInTime),
     Effect.flatMap((hasEnded) => (hasEnded ? Effect.void : session.terminate(graceMs, code))),
   )
-}
-
-/** Sends the code, and drops the rows as they come. It is done when the server is ready for more, or the session ended. */
-function submit({ client, dropRows }: Session, code: string, output: Output): Deferred.Deferred<Ending> {
-  const ending = Deferred.makeUnsafe<Ending>()
-  const say = speakerTo(output)
-  let result: ExecutorResult = failed
-  let isCopy = false
-  let hasError = false
-
-  const query: QueryInside = {
-    submit: (connection) => connection.query(code),
-    handleCommandComplete: ({ text }) => {
-      const rows = Number(/ (\d+)$/.exec(text)?.[1] ?? 0)
-      result = { outcome: 'succeeded', code: isCopy ? -1 : Math.min(rows, codeMax) }
-      isCopy = false
-    },
-    handleEmptyQuery: () => output.remark('the step has no code'),
-    handleCopyInResponse: (connection) => {
-      isCopy = true
-      output.remark('COPY FROM STDIN was given no rows, since a step has no input')
-      connection.endCopyFrom()
-    },
-    handleError: (cause) => {
-      result = failed
-      if (!(cause instanceof pg.DatabaseError)) return onEnd()
-      hasError = true
-      say(renderServerMessage(cause, code))
-    },
-    handleReadyForQuery: () => {},
-  }
-  dropRows(true)
-  client.query(query)
-  client.on('notice', onNotice)
-  client.connection.on('copyOutResponse', onCopyOut)
-  client.connection.on('readyForQuery', onReady)
-  client.on('end', onEnd)
-  return ending
-
-  function onNotice(notice: ServerMessage): void {
-    say(renderServerMessage(notice, code))
-  }
-
-  function onCopyOut(): void {
-    isCopy = true
-  }
-
-  function onReady(): void {
-    finish(result)
-  }
-
-  /** An error, if only that the process was told to end, means that the code runs no more. */
-  function onEnd(): void {
-    finish(hasError ? failed : 'lost')
-  }
-
-  function finish(end: Ending): void {
-    dropRows(false)
-    client.off('notice', onNotice)
-    client.off('end', onEnd)
-    client.connection.off('copyOutResponse', onCopyOut)
-    client.connection.off('readyForQuery', onReady)
-    Deferred.doneUnsafe(ending, Effect.succeed(end))
-  }
-}
-
-/** Writes texts on lines of their own, with no line break after the last. */
-function speakerTo(output: Output): (text: string) => void {
-  let isFirst = true
-  return (text) => {
-    output.write(isFirst ? text : `\n${text}`)
-    isFirst = false
-  }
-}
-
-/** What `pg` calls on a query, and its types do not tell. */
-type QueryInside = pg.Submittable & {
-  readonly handleCommandComplete: (message: { readonly text: string }) => void
-  readonly handleEmptyQuery: () => void
-  readonly handleCopyInResponse: (connection: { readonly endCopyFrom: () => void }) => void
-  readonly handleError: (cause: Error) => void
-  readonly handleReadyForQuery: () => void
 }

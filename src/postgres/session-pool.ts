@@ -1,7 +1,14 @@
-import { Effect, Exit, Fiber, Scope, Semaphore } from 'effect'
-import type pg from 'pg'
+import * as Data from 'effect/Data'
+import * as Deferred from 'effect/Deferred'
+import * as Effect from 'effect/Effect'
+import * as Exit from 'effect/Exit'
+import * as Option from 'effect/Option'
+import * as Result from 'effect/Result'
+import * as Scope from 'effect/Scope'
+import * as Semaphore from 'effect/Semaphore'
 import { ConnectError } from './connect-error.ts'
 import type { ConninfoKeywords } from './conninfo.ts'
+import { answers, resetSession } from './reset-session.ts'
 import { openSession, type Session, type SessionOptions } from './session.ts'
 
 /**
@@ -30,13 +37,25 @@ export function makeSessionPool(settings: SessionPoolSettings): Effect.Effect<Se
  * Lends a session to `use`, and takes it back when that has ended.
  *
  * Nothing that a borrower did to the session is passed on: it is rolled back and discards all before it is lent again,
- * and is closed when that fails, or when `use` failed or was interrupted. A session that has been idle is asked to
- * answer before it is lent; when it does not, another takes its place.
+ * and is closed when that fails, or when `use` failed or was interrupted. A session that has been idle for a while is
+ * asked to answer before it is lent; when it does not, or turns out to have ended, another takes its place.
  */
 export type SessionPool = <A, E>(
   loan: Loan,
-  use: (session: Session) => Effect.Effect<A, E>,
-) => Effect.Effect<A, E | ConnectError>
+  use: (session: Session, frame: Frame) => Effect.Effect<A, E | NotBegun>,
+) => Effect.Effect<A, Exclude<E, NotBegun> | ConnectError>
+
+/** What a borrower sends along with its own statements, so that it costs no journeys of its own. */
+export type Frame = {
+  /** To be sent before the borrower's first statement; gives the session its name. */
+  readonly before: string
+  /** May be sent after the last; clears the session. Who does so, tells in `cleared` whether it was done. */
+  readonly after: string
+  cleared: Deferred.Deferred<boolean> | undefined
+}
+
+/** The server ended the session before it could have begun what the borrower asked for. */
+export class NotBegun extends Data.TaggedError('NotBegun')<{ readonly reason: string }> {}
 
 type Loan = {
   readonly keywords: ConninfoKeywords
@@ -51,6 +70,8 @@ export type SessionPoolSettings = {
   readonly idleMs: number
   /** How long a session may take to answer when it is lent or taken back; else it is closed. */
   readonly answerMs: number
+  /** How long a borrower waits where the server lets nobody more in. */
+  readonly roomMs: number
   readonly sessionOptions?: SessionOptions
 }
 
@@ -58,10 +79,25 @@ export type SessionPoolSettings = {
 const idleName = 'escapement'
 const nameBytesMax = 63
 
-/** One session, and the scope that closes it. */
-type Lease = { readonly scope: Scope.Closeable; session?: Session; waiting?: Fiber.Fiber<void> }
+const tooManyConnections = '53300'
+/** How long the server is left alone once it had no room, about; and how often an idle session is looked for meanwhile. */
+const crowdedMs = 500
+const turnMs = 5
 
-type Target = { readonly permits: Semaphore.Semaphore; readonly idle: Lease[]; users: number }
+/** A session that answered so short a time ago is not asked whether it is there. */
+const freshMs = 1_000
+
+/** One session, and the scope that closes it. */
+type Lease = { readonly scope: Scope.Closeable; session?: Session; answeredAt: number }
+
+type Target = {
+  readonly permits: Semaphore.Semaphore
+  readonly idle: Lease[]
+  users: number
+  isSwept: boolean
+  /** Until when the server is not asked for another session, since it had no room. */
+  crowdedUntil: number
+}
 
 class Targets {
   readonly byKey = new Map<string, Target>()
@@ -74,8 +110,8 @@ function lend<A, E>(
   settings: SessionPoolSettings,
   poolScope: Scope.Scope,
   loan: Loan,
-  use: (session: Session) => Effect.Effect<A, E>,
-): Effect.Effect<A, E | ConnectError> {
+  use: (session: Session, frame: Frame) => Effect.Effect<A, E | NotBegun>,
+): Effect.Effect<A, Exclude<E, NotBegun> | ConnectError> {
   const key = JSON.stringify(Object.entries(loan.keywords).sort())
   return Effect.acquireUseRelease(
     Effect.sync(() => enter(targets, key, settings.sessionsMax)),
@@ -83,79 +119,159 @@ function lend<A, E>(
     (target) => Effect.sync(() => leave(targets, key, target)),
   )
 
-  function borrow(target: Target): Effect.Effect<A, E | ConnectError> {
+  function borrow(target: Target): Effect.Effect<A, Exclude<E, NotBegun> | ConnectError> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
-        const held: { lease?: Lease } = {}
-        const exit = yield* Effect.exit(restore(take(target, held).pipe(Effect.flatMap(use))))
-        if (held.lease !== undefined) yield* giveBack(target, held.lease, Exit.isSuccess(exit))
-        return yield* exit
+        for (;;) {
+          const held: { lease?: Lease; frame?: Frame } = {}
+          const wasIdle = target.idle.length > 0
+          const exit = yield* Effect.exit(
+            restore(
+              Effect.flatMap(take(target, held), (session) => {
+                held.frame = frameOf(session)
+                return use(session, held.frame)
+              }),
+            ),
+          )
+          if (held.lease !== undefined)
+            yield* giveBack(target, held.lease, Exit.isSuccess(exit) ? held.frame : undefined)
+          const gone = Exit.findErrorOption(exit).pipe(Option.filter((error) => error instanceof NotBegun))
+          if (Option.isNone(gone)) return yield* exit as Exit.Exit<A, Exclude<E, NotBegun> | ConnectError>
+          if (!wasIdle) return yield* Effect.fail(neverBegun(gone.value.reason))
+        }
       }),
     )
   }
 
-  /** An idle session that answers, else a new one. What is under way is in `held`, for the case of an interruption. */
+  /** An idle session that is there, else a new one. What is under way is in `held`, for the case of an interruption. */
   function take(target: Target, held: { lease?: Lease }): Effect.Effect<Session, ConnectError> {
+    return Effect.gen(function* () {
+      const since = performance.now()
+      for (;;) {
+        const idle = yield* takeIdle(target, held)
+        if (idle !== undefined) return idle
+        const isCrowded = target.crowdedUntil > 0
+        if (performance.now() < target.crowdedUntil) {
+          yield* Effect.sleep(turnMs)
+          continue
+        }
+        // Of all that wait, one asks for the others.
+        if (isCrowded) target.crowdedUntil = performance.now() + crowdedMs
+        const opened = yield* Effect.result(open(held))
+        if (Result.isSuccess(opened)) {
+          if (isCrowded) target.crowdedUntil = performance.now() + turnMs
+          return opened.success
+        }
+        if (opened.failure.sqlState !== tooManyConnections || performance.now() - since > settings.roomMs) {
+          return yield* Effect.fail(opened.failure)
+        }
+        target.crowdedUntil = performance.now() + crowdedMs * (0.5 + Math.random())
+      }
+    })
+  }
+
+  function takeIdle(target: Target, held: { lease?: Lease }): Effect.Effect<Session | undefined> {
     return Effect.gen(function* () {
       for (let lease = target.idle.pop(); lease !== undefined; lease = target.idle.pop()) {
         held.lease = lease
-        if (lease.waiting !== undefined) yield* Fiber.interrupt(lease.waiting)
         const session = lease.session
-        if (session?.isOpen() && (yield* prepare(session))) return session
+        if (session?.isOpen() && (isFresh(lease) || (yield* answers(session, 'SELECT', settings.answerMs)))) {
+          return session
+        }
         yield* closeLease(targets, lease)
       }
-      const lease: Lease = { scope: Scope.makeUnsafe() }
+      return undefined
+    })
+  }
+
+  function open(held: { lease?: Lease }): Effect.Effect<Session, ConnectError> {
+    return Effect.suspend(() => {
+      const lease: Lease = { scope: Scope.makeUnsafe(), answeredAt: 0 }
       held.lease = lease
       targets.leases.add(lease)
-      const session = yield* openSession(loan.keywords, { ...settings.sessionOptions, applicationName: idleName }).pipe(
+      return openSession(loan.keywords, { ...settings.sessionOptions, applicationName: idleName }).pipe(
         Scope.provide(lease.scope),
+        Effect.tap((session) =>
+          Effect.sync(() => {
+            lease.session = session
+          }),
+        ),
+        Effect.tapError(() => closeLease(targets, lease)),
       )
-      lease.session = session
-      if (yield* prepare(session)) return session
-      const message = `${session.target}: the session ended before it could be used`
-      return yield* Effect.fail(new ConnectError({ kind: 'unreachable', message, isAboutTls: false }))
     })
   }
 
-  function prepare(session: Session): Effect.Effect<boolean> {
-    const name = session.isNamedByOperator ? undefined : clipped(loan.applicationName)
-    return answers(
-      session,
-      name === undefined
-        ? 'SELECT'
-        : `SELECT pg_catalog.set_config('application_name', ${session.client.escapeLiteral(name)}, false)`,
-      settings.answerMs,
-    )
+  function frameOf({ isNamedByOperator, client }: Session): Frame {
+    const before = isNamedByOperator
+      ? 'SELECT'
+      : `SELECT pg_catalog.set_config('application_name', ${client.escapeLiteral(clipped(loan.applicationName))}, false)`
+    return { before, after: 'DISCARD ALL', cleared: undefined }
   }
 
-  function giveBack(target: Target, lease: Lease, isKnown: boolean): Effect.Effect<void> {
+  function giveBack(target: Target, lease: Lease, frame: Frame | undefined): Effect.Effect<void> {
     return Effect.gen(function* () {
-      const isClean = isKnown && lease.session !== undefined && (yield* reset(lease.session, settings.answerMs))
+      const isClean = frame !== undefined && (yield* isCleared(lease, frame))
       if (!isClean || targets.isClosed) return yield* closeLease(targets, lease)
+      lease.answeredAt = performance.now()
       target.idle.push(lease)
-      lease.waiting = yield* Effect.forkIn(expiry(target, lease), poolScope)
+      if (target.isSwept) return
+      target.isSwept = true
+      yield* Effect.forkIn(sweep(target), poolScope)
     })
   }
 
-  /** Closes a session that ended by itself, or that nobody has wanted for a while. */
-  function expiry(target: Target, lease: Lease): Effect.Effect<void> {
-    const end = lease.session?.ended ?? Effect.void
-    return Effect.raceFirst(end.pipe(Effect.asVoid), Effect.sleep(settings.idleMs)).pipe(
-      Effect.andThen(
-        Effect.suspend(() => {
-          const place = target.idle.indexOf(lease)
-          if (place < 0) return Effect.void
-          target.idle.splice(place, 1)
-          leave(targets, key, target, 0)
-          return closeLease(targets, lease)
-        }).pipe(Effect.uninterruptible),
-      ),
-    )
+  function isCleared({ session }: Lease, { cleared }: Frame): Effect.Effect<boolean> {
+    if (session === undefined) return Effect.succeed(false)
+    if (cleared === undefined) return resetSession(session, settings.answerMs)
+    const outcome = Deferred.isDoneUnsafe(cleared)
+      ? Deferred.await(cleared)
+      : Effect.timeoutOrElse(Deferred.await(cleared), {
+          duration: settings.answerMs,
+          orElse: () => Effect.succeed(false),
+        })
+    return Effect.flatMap(outcome, (done) => {
+      if (done || !session.isOpen()) return Effect.succeed(done)
+      return resetSession(session, settings.answerMs)
+    })
+  }
+
+  /** Closes sessions that nobody has wanted for a while, until there is none. */
+  function sweep(target: Target): Effect.Effect<void> {
+    return Effect.gen(function* () {
+      for (let oldest = target.idle[0]; oldest !== undefined; oldest = target.idle[0]) {
+        const restMs = oldest.answeredAt + settings.idleMs - performance.now()
+        if (restMs > 0) yield* Effect.sleep(restMs)
+        else yield* closeOldest(target)
+      }
+      target.isSwept = false
+      leave(targets, key, target, 0)
+    })
+  }
+
+  function closeOldest(target: Target): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const lease = target.idle.shift()
+      return lease === undefined ? Effect.void : closeLease(targets, lease)
+    }).pipe(Effect.uninterruptible)
   }
 }
 
+function isFresh({ answeredAt }: Lease): boolean {
+  return performance.now() - answeredAt < freshMs
+}
+
+function neverBegun(message: string): ConnectError {
+  return new ConnectError({ kind: 'unreachable', message, isAboutTls: false })
+}
+
 function enter(targets: Targets, key: string, sessionsMax: number): Target {
-  const target = targets.byKey.get(key) ?? { permits: Semaphore.makeUnsafe(sessionsMax), idle: [], users: 0 }
+  const target = targets.byKey.get(key) ?? {
+    permits: Semaphore.makeUnsafe(sessionsMax),
+    idle: [],
+    users: 0,
+    isSwept: false,
+    crowdedUntil: 0,
+  }
   target.users++
   targets.byKey.set(key, target)
   return target
@@ -182,22 +298,6 @@ function closeLease(targets: Targets, lease: Lease): Effect.Effect<void> {
     targets.leases.delete(lease)
     return Scope.close(lease.scope, Exit.void)
   })
-}
-
-function reset(session: Session, answerMs: number): Effect.Effect<boolean> {
-  const isIdle = session.client.getTransactionStatus() === 'I'
-  return (isIdle ? Effect.succeed(true) : answers(session, 'ROLLBACK', answerMs)).pipe(
-    Effect.flatMap((isDone) => (isDone ? answers(session, 'DISCARD ALL', answerMs) : Effect.succeed(false))),
-  )
-}
-
-/** Whether the session answers a statement without an error, in time. */
-function answers({ client }: Session, sql: string, answerMs: number): Effect.Effect<boolean> {
-  return Effect.tryPromise((): Promise<pg.QueryResult> => client.query(sql)).pipe(
-    Effect.as(true),
-    Effect.catch(() => Effect.succeed(false)),
-    Effect.timeoutOrElse({ duration: answerMs, orElse: () => Effect.succeed(false) }),
-  )
 }
 
 function clipped(name: string): string {

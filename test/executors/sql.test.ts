@@ -208,6 +208,34 @@ describe('sessions are pooled', () => {
     expect(await sessions()).toHaveLength(3)
   })
 
+  test('where the server has no room for more, steps wait for the sessions that it let in', async () => {
+    await watcher.query(`CREATE ROLE few_${database.name} LOGIN PASSWORD 'few' CONNECTION LIMIT 2`)
+    const target = { conninfo: `${database.conninfo} user=few_${database.name} password=few` }
+    try {
+      const execute = await executor({ roomMs: 20_000 })
+      const steps = Array.from({ length: 20 }, () => stepOf({ code: 'SELECT pg_sleep(0.01)', target }))
+      const results = await Promise.all(steps.map((step) => runStep(execute, step)))
+      expect(results).toEqual(steps.map(() => ({ outcome: 'succeeded', code: 1, output: '' })))
+
+      const impatient = await executor({ roomMs: 50 })
+      const holding = ['SELECT pg_sleep(60)', 'SELECT pg_sleep(61)'].map((code) =>
+        start(execute, stepOf({ code, target })),
+      )
+      await untilRunning('pg_sleep(60)')
+      await untilRunning('pg_sleep(61)')
+      const refused = await runStep(impatient, stepOf({ code: 'SELECT 1', target }))
+      expect(refused).toMatchObject({
+        outcome: 'failed',
+        code: 1,
+        output: expect.stringContaining('too many connections'),
+      })
+      await Promise.all(holding.map(({ fiber }) => interrupt(fiber)))
+    } finally {
+      await Effect.runPromise(Scope.close(scope, Exit.void))
+      await watcher.query(`DROP ROLE few_${database.name}`)
+    }
+  })
+
   test('an idle session is closed after its time', async () => {
     const execute = await executor({ idleMs: 50 })
     await runStep(execute, stepOf({ code: 'SELECT 1' }))
