@@ -1,7 +1,8 @@
 import net from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ConnectionOptions } from 'node:tls'
-import { Effect, Redacted } from 'effect'
+import * as Effect from 'effect/Effect'
+import * as Redacted from 'effect/Redacted'
 import pg from 'pg'
 import { ConninfoError } from './conninfo.ts'
 import { MessageSieve } from './message-sieve.ts'
@@ -16,7 +17,7 @@ import type { AuthMethod, Conninfo, Host } from './resolve-conninfo.ts'
  * - what is not PostgreSQL's protocol ends the connection, where `pg` would throw from an event listener;
  * - no message is taken in whole, however long it is.
  */
-export function makeClient({ conninfo, host, address, tls, applicationName }: ClientSettings): DialledClient {
+export function makeClient({ conninfo, host, address, tls, applicationName, pipeline }: ClientSettings): DialledClient {
   const connectionSettings: ConnectionSettings = {
     host: host.name,
     port: host.port,
@@ -35,6 +36,7 @@ export function makeClient({ conninfo, host, address, tls, applicationName }: Cl
     password: () => passwordToSend(conninfo, host, asked),
     enableChannelBinding: tls !== undefined && conninfo.channelBinding !== 'disable',
     scramMaxIterations: 10_000_000,
+    pipeline,
   } as pg.ClientConfig) as ClientInside
   client.getStartupConf = () => ({
     user: conninfo.user,
@@ -68,6 +70,8 @@ export type ClientSettings = {
   /** Plain, when undefined. */
   readonly tls: ConnectionOptions | undefined
   readonly applicationName: string | undefined
+  /** Whether statements are sent without waiting for the answers to earlier ones. */
+  readonly pipeline: boolean
 }
 
 export type DialledClient = {

@@ -1,6 +1,10 @@
 import { lookup } from 'node:dns/promises'
 import net from 'node:net'
-import { Deferred, Effect, Exit, Result, type Scope } from 'effect'
+import * as Deferred from 'effect/Deferred'
+import * as Effect from 'effect/Effect'
+import * as Exit from 'effect/Exit'
+import * as Result from 'effect/Result'
+import type * as Scope from 'effect/Scope'
 import type pg from 'pg'
 import { type Address, type DialledClient, makeClient } from './client.ts'
 import { ConnectError, connectErrorFrom, inOneLine } from './connect-error.ts'
@@ -39,6 +43,8 @@ export type SessionOptions = {
   /** For each address, when the connection string does not say; 30 seconds when undefined. */
   readonly connectTimeoutMs?: number
   readonly env?: NodeJS.ProcessEnv
+  /** Whether statements are sent without waiting for the answers to earlier ones; not with queries of one's own making. */
+  readonly pipeline?: boolean
 }
 
 /** A session with a database server. */
@@ -167,7 +173,7 @@ function connectBy(
     try {
       const tls = layer === 'tls' ? tlsOptions(conninfo.tls, host.name) : undefined
       const applicationName = conninfo.applicationName ?? options.applicationName
-      dialled = makeClient({ conninfo, host, address, tls, applicationName })
+      dialled = makeClient({ conninfo, host, address, tls, applicationName, pipeline: options.pipeline === true })
     } catch (cause) {
       fail(cause)
       return

@@ -63,6 +63,8 @@ CREATE TRIGGER escapement_refuse_claim
   EXECUTE FUNCTION pgagent.escapement_refuse_claim();
 COMMENT ON TRIGGER escapement_refuse_claim ON pgagent.pga_job IS 'Leaves a job alone that an agent claims and that is not due';
 
-CREATE INDEX IF NOT EXISTS escapement_job_due ON pgagent.pga_job (jobnextrun) WHERE jobenabled AND jobagentid IS NULL;
+DROP INDEX IF EXISTS pgagent.escapement_job_due;
+CREATE INDEX escapement_job_due ON pgagent.pga_job (jobnextrun, jobid) WHERE jobenabled AND jobagentid IS NULL;
 CREATE INDEX IF NOT EXISTS escapement_joblog_job ON pgagent.pga_joblog (jlgjobid, jlgid DESC);
 CREATE INDEX IF NOT EXISTS escapement_jobsteplog_step ON pgagent.pga_jobsteplog (jsljstid, jslid DESC);
+CREATE INDEX IF NOT EXISTS escapement_job_claimed ON pgagent.pga_job (jobagentid) WHERE jobagentid IS NOT NULL;

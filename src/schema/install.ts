@@ -188,7 +188,8 @@ DROP TRIGGER IF EXISTS escapement_remember_schedule ON pgagent.pga_schedule;
 DROP TRIGGER IF EXISTS escapement_remember_schedule_delete ON pgagent.pga_schedule;
 DROP TRIGGER IF EXISTS escapement_remember_exception ON pgagent.pga_exception;
 DROP TRIGGER IF EXISTS escapement_remember_agent ON pgagent.pga_jobagent;
-DROP INDEX IF EXISTS pgagent.escapement_job_due, pgagent.escapement_joblog_job, pgagent.escapement_jobsteplog_step;`,
+DROP INDEX IF EXISTS pgagent.escapement_job_due, pgagent.escapement_job_claimed,
+  pgagent.escapement_joblog_job, pgagent.escapement_jobsteplog_step;`,
       ...found.functions.map((signature) => `DROP FUNCTION ${signature};`),
       'DROP TABLE IF EXISTS pgagent.escapement_history;',
       'DROP TABLE pgagent.escapement_original;',

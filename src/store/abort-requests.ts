@@ -1,4 +1,6 @@
-import { type Cause, Effect, Queue } from 'effect'
+import type * as Cause from 'effect/Cause'
+import * as Effect from 'effect/Effect'
+import * as Queue from 'effect/Queue'
 import type { ServerError } from './batched.ts'
 import { abortAsker } from './statements.ts'
 import type { Command, SessionLost } from './store.ts'

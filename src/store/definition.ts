@@ -18,9 +18,13 @@ const isTooLarge = `size.bytes > ${definitionBytesMax}`
  * A job's definition as JSON, from a row `j` that has `jobid`, `jobname` and `jobdesc`; see `JobDefinition`.
  *
  * One that is too large has its first step only, without code, so that there is one to say so, and of the settings what
- * stands at the beginning of a comment, so that it still has a next run.
+ * stands at the beginning of a comment, so that it still has a next run. The size is computed once: hence OFFSET 0.
  */
-export const definition = `(SELECT json_build_object(
+export const definition = definitionOf(`(SELECT ${definitionBytes} AS bytes OFFSET 0)`)
+
+/** The same, where the size is known: from `size`, which has a column `bytes`. */
+export function definitionOf(size: string): string {
+  return `(SELECT json_build_object(
   'jobid', j.jobid, 'jobname', ${clipped('j.jobname', 200)}, 'jobdesc', ${clipped('j.jobdesc', 10_000)},
   'bytes', size.bytes,
   'steps', (
@@ -42,7 +46,8 @@ export const definition = `(SELECT json_build_object(
           'jexdate', to_char(jexdate, 'YYYY-MM-DD'), 'jextime', to_char(jextime, 'HH24:MI:SS')) ORDER BY jexid), '[]')
         FROM pgagent.pga_exception WHERE jexscid = jscid)) ORDER BY jscid), '[]')
     FROM pgagent.pga_schedule WHERE jscjobid = j.jobid AND jscenabled))
-  FROM (SELECT ${definitionBytes} AS bytes) AS size)`
+  FROM ${size} AS size)`
+}
 
 function clipped(column: string, length: number): string {
   return `CASE WHEN ${isTooLarge} THEN left(${column}, ${length}) ELSE ${column} END`

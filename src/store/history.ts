@@ -1,4 +1,4 @@
-import { Effect } from 'effect'
+import * as Effect from 'effect/Effect'
 import type { ServerError } from './batched.ts'
 import * as sql from './statements.ts'
 import type { SessionLost } from './store.ts'
@@ -14,8 +14,8 @@ type Look = {
   readonly claims: number
   /** How late the latest of the claimed jobs is. */
   readonly latestMs: number
-  /** Whether a job of ours stays due. */
-  readonly heldBack: boolean
+  /** Whether a job of ours stays due; undefined where that was not asked. */
+  readonly heldBack: boolean | undefined
 }
 
 /**
@@ -62,7 +62,11 @@ export function makeHistory({ query, keepDays }: { readonly query: Query; readon
         if (isNoted) yield* note('taken', now)
         refusal = undefined
       }
-      yield* lookedWhether(claims >= slots, { heldBack, isLate: claims > 0 && latestMs > lateMs, now })
+      yield* lookedWhether(claims >= slots, {
+        heldBack: heldBack ?? isFullNoted,
+        isLate: claims > 0 && latestMs > lateMs,
+        now,
+      })
       if (claims === 0 && now >= forgetAt) yield* forget
     })
 

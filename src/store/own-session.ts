@@ -1,4 +1,4 @@
-import { Effect } from 'effect'
+import * as Effect from 'effect/Effect'
 import type { Session } from '../postgres/session.ts'
 import { hasOldSign } from './has-session.ts'
 import { Refused, Unreachable } from './store.ts'

@@ -1,9 +1,13 @@
-import { Clock, type Context, Effect, Exit } from 'effect'
+import * as Clock from 'effect/Clock'
+import type * as Context from 'effect/Context'
+import * as Effect from 'effect/Effect'
+import * as Exit from 'effect/Exit'
 import { nextRunAfter } from '../domain/catch-up.ts'
 import type { AttemptResult, Instant, Job, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { AbsentAgents, type Patience } from './absent-agents.ts'
 import { answerAt, Busy, batched, isServerError, ServerError } from './batched.ts'
+import { claimDue as claimStatement } from './claim-statement.ts'
 import { showLife } from './has-session.ts'
 import { makeHistory } from './history.ts'
 import { sharedSession } from './own-session.ts'
@@ -45,12 +49,19 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
   let isBack = false
   /** Runs of ours whose claims are still under the number of an earlier session. */
   let unadopted: readonly number[] = []
+  /** First attempts that were begun with their runs, by run, until they are asked for, or the session is another. */
+  const begun = new Map<number, { readonly stepId: number; readonly attemptId: number }>()
+  /** When the server was last asked for more than what is due, and what it said. */
+  let outlookAt = Number.NEGATIVE_INFINITY
+  let othersRun = true
+  let heldBack = false
   /** The database's clock less our monotonic one. */
   let clockOffsetMs: number | undefined
 
   const register = (heldRuns: readonly number[]) =>
     Effect.gen(function* () {
       const ownPid = pid()
+      begun.clear()
       // Should the answer be lost, runs may be claimed under this number all the same.
       pids.add(ownPid)
       if (ownKey !== undefined) {
@@ -172,24 +183,27 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
 
   const claimDue = (slots: number) =>
     Effect.gen(function* () {
-      const [row] = yield* query<ClaimRow>(sql.claimDue, [pid(), [...earlierKeys], host, slots])
-      if (row === undefined) return yield* Effect.die(new Error('the server did not answer a claim'))
+      const askedAt = yield* monotonicMs
+      const wantsOutlook = askedAt >= outlookAt + outlookEveryMs
+      const row = yield* claim(slots, wantsOutlook)
       if (row.pid !== pid()) return yield* new ServerError({ message: sharedSession, sqlstate: '' })
-      clockOffsetMs = row.now - (yield* monotonicMs)
-      yield* noteAbsent(row.absent)
+      const nowMs = yield* monotonicMs
+      clockOffsetMs = row.now - nowMs
+      if (row.outlook !== null) {
+        yield* noteAbsent(row.outlook.absent)
+        outlookAt = nowMs
+        othersRun = row.outlook.others_run
+        heldBack = row.outlook.held_back
+      }
       const latestMs = Math.max(...row.runs.map(({ due, claimed }) => claimed - Number(due)))
-      yield* history.looked({ slots, claims: row.runs.length, latestMs, heldBack: row.held_back })
+      yield* history.looked({ slots, claims: row.runs.length, latestMs, heldBack: row.outlook?.held_back })
+      const nextDue = row.outlook?.next_due ?? null
       return {
-        runs: row.runs.map(
-          ({ run, due, claimed, last, attended, job }): Run => ({
-            ...{ id: run, job: jobOf(job, row.time_zone), dueAt: Number(due), claimedAt: claimed, attended },
-            ...(last === null ? {} : { lastRun: Number(last) }),
-          }),
-        ),
-        nextDueInMs: row.next_due === null ? undefined : Number(row.next_due) - row.now,
-        heldBack: row.held_back,
-        orphans: absent.outlook(yield* monotonicMs),
-        othersRun: row.others_run,
+        runs: row.runs.map((claimed) => runOf(claimed, row.time_zone)),
+        nextDueInMs: nextDue === null ? undefined : Number(nextDue) - row.now,
+        heldBack,
+        orphans: absent.outlook(nowMs),
+        othersRun,
       }
     }).pipe(
       Effect.catchIf(isRefusalOfClaims, ({ message }) =>
@@ -203,6 +217,34 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
       ),
       orLoseSession,
     )
+
+  /** Where somebody holds the first step of a job locked, or deletes it, its attempt is begun later, and by itself. */
+  const claim = (slots: number, wantsOutlook: boolean) => {
+    const ask = (begins: boolean) =>
+      query<ClaimRow>(claimStatement, [pid(), [...earlierKeys], host, slots, begins, wantsOutlook])
+    return ask(true).pipe(
+      Effect.catchIf(
+        (error) => isServerError(error) && (lockStates.has(error.sqlstate) || error.sqlstate === foreignKeyViolation),
+        () => ask(false),
+      ),
+      Effect.flatMap(([row]) =>
+        row === undefined ? Effect.die(new Error('the server did not answer a claim')) : Effect.succeed(row),
+      ),
+    )
+  }
+
+  const runOf = (
+    { run, due, claimed, last, attended, attempt, job: definition }: ClaimedRun,
+    timeZone: string,
+  ): Run => {
+    const job = jobOf(definition, timeZone)
+    const step = job.steps[0]
+    if (attempt !== null && step !== undefined) begun.set(run, { stepId: step.id, attemptId: attempt })
+    return {
+      ...{ id: run, job, dueAt: Number(due), claimedAt: claimed, attended },
+      ...(last === null ? {} : { lastRun: Number(last) }),
+    }
+  }
 
   /** Repeats a write of a run until it has been answered, over lost sessions and locked rows. */
   function outlast<A, E>(write: Effect.Effect<A, E | Busy | SessionLost>, what: string) {
@@ -327,7 +369,13 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
     register,
     rescueOrphans,
     claimDue,
-    beginAttempt: (run, step) => outlast(beginAttempt({ run, step }), `the beginning of a step of run ${run.id}`),
+    beginAttempt: (run, step) =>
+      Effect.suspend(() => {
+        const first = begun.get(run.id)
+        begun.delete(run.id)
+        if (first?.stepId === step.id && !session.isLost()) return Effect.succeed(first.attemptId)
+        return outlast(beginAttempt({ run, step }), `the beginning of a step of run ${run.id}`)
+      }),
     endAttempt: (run, step, attemptId, result, retried) =>
       outlast(endAttempt({ run, step, attemptId, result, retried }), `the end of a step of run ${run.id}`),
     finishRun: (run, end, next) =>
@@ -340,6 +388,9 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
   }) satisfies Context.Service.Shape<typeof Store>
 })
 
+/** How long what a look tells beyond the jobs that it claims may be of old; other agents that are gone are seen so late. */
+const outlookEveryMs = 500
+
 const foreignKeyViolation = '23503'
 /** Of text that the database's encoding cannot hold. */
 const encodingStates: ReadonlySet<string> = new Set(['22021', '22P05'])
@@ -349,21 +400,28 @@ const lockStates: ReadonlySet<string> = new Set(['55P03', '40P01', '40001'])
 const busyTimesQuiet = 25
 
 type ClaimRow = {
-  readonly runs: readonly {
-    readonly run: number
-    readonly due: number | string
-    readonly claimed: number
-    readonly last: number | string | null
-    readonly attended: boolean
-    readonly job: JobDefinition
-  }[]
-  readonly next_due: number | null
-  readonly held_back: boolean
-  readonly absent: readonly AbsentRow[]
-  readonly others_run: boolean
+  readonly runs: readonly ClaimedRun[]
+  /** Left out where all slots were taken, unless it was wanted. */
+  readonly outlook: {
+    readonly next_due: number | null
+    readonly held_back: boolean
+    readonly absent: readonly AbsentRow[]
+    readonly others_run: boolean
+  } | null
   readonly time_zone: string
   readonly pid: number
   readonly now: number
+}
+
+type ClaimedRun = {
+  readonly run: number
+  readonly due: number | string
+  readonly claimed: number
+  readonly last: number | string | null
+  readonly attended: boolean
+  /** The first attempt, if it was begun. */
+  readonly attempt: number | null
+  readonly job: JobDefinition
 }
 
 type AbsentRow = {

@@ -1,4 +1,5 @@
-import { Clock, Effect } from 'effect'
+import * as Clock from 'effect/Clock'
+import * as Effect from 'effect/Effect'
 import type { Keep } from '../domain/settings.ts'
 import { settingsIn } from './rows.ts'
 

@@ -1,4 +1,6 @@
-import { Cause, Effect, type Scope } from 'effect'
+import * as Cause from 'effect/Cause'
+import * as Effect from 'effect/Effect'
+import type * as Scope from 'effect/Scope'
 import type { Keep } from '../domain/settings.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { openSession } from '../postgres/session.ts'

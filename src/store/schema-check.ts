@@ -1,4 +1,4 @@
-import { Effect } from 'effect'
+import * as Effect from 'effect/Effect'
 import { isTimeZone } from '../domain/time-zone.ts'
 import { isServerError, type ServerError } from './batched.ts'
 import { agentSequences, agentTableRights } from './rights.ts'

@@ -1,8 +1,14 @@
-import { type Cause, Effect, Exit, Queue, Scope, Semaphore, Stream } from 'effect'
+import type * as Cause from 'effect/Cause'
+import * as Effect from 'effect/Effect'
+import * as Exit from 'effect/Exit'
+import * as Queue from 'effect/Queue'
+import * as Scope from 'effect/Scope'
+import * as Stream from 'effect/Stream'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { openSession, type Session } from '../postgres/session.ts'
 import { makeAbortRequests } from './abort-requests.ts'
 import { isServerError, ServerError } from './batched.ts'
+import type { Prepared } from './claim-statement.ts'
 import { refuseShared } from './own-session.ts'
 import type { SessionGate } from './session-gate.ts'
 import { openSchemas, siteTriggers } from './statements.ts'
@@ -28,7 +34,10 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
   const connect = Effect.gen(function* () {
     yield* end
     const scope = yield* Scope.fork(outerScope)
-    const { opened, schemasOpenToAll } = yield* openSession(conninfo, { applicationName: `escapement ${host}` }).pipe(
+    const { opened, schemasOpenToAll } = yield* openSession(conninfo, {
+      applicationName: `escapement ${host}`,
+      pipeline: true,
+    }).pipe(
       Scope.provide(scope),
       Effect.mapError(({ kind, message }) =>
         kind === 'unreachable' ? new Unreachable({ message }) : new Refused({ message }),
@@ -43,7 +52,6 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
       ...opened,
       scope,
       commands,
-      turn: Semaphore.makeUnsafe(1),
       asking: new Set(),
       lost: undefined,
     }
@@ -52,7 +60,8 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
     opened.client.on('notification', ({ payload = '', processId }) => {
       const command = commandIn(payload)
       if (command?.type === 'abort') aborts.hear(service, command.jobId, processId)
-      else if (command !== undefined) Queue.offerUnsafe(commands, command)
+      // What the agent itself makes of its jobs is no news to it.
+      else if (command !== undefined && processId !== service.pid) Queue.offerUnsafe(commands, command)
     })
     for (const name of schemasOpenToAll) {
       const reason = `everybody may create functions in schema "${name}", and the triggers of this site need the agent's search path: REVOKE CREATE ON SCHEMA "${name}" FROM PUBLIC, lest anybody have the agent run theirs`
@@ -80,9 +89,12 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
     return Scope.close(session.scope, Exit.void)
   })
 
-  /** Runs one statement in the session. One that is not answered in time means that the network is gone. */
+  /**
+   * Runs one statement in the session, in a transaction of its own. What is asked while others are under way is sent at
+   * once, and answered after them. One that is not answered in time means that the network is gone.
+   */
   function query<Row extends object>(
-    text: string,
+    statement: string | Prepared,
     values: readonly unknown[] = [],
   ): Effect.Effect<readonly Row[], ServerError | SessionLost> {
     return Effect.suspend(() => {
@@ -94,7 +106,8 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
       return Effect.tryPromise({
         try: () => {
           askedAt = performance.now()
-          return service.client.query<Row>({ text, values: [...values] })
+          const asked = typeof statement === 'string' ? { text: statement } : statement
+          return service.client.query<Row>({ ...asked, values: [...values] })
         },
         catch: (cause) => cause,
       }).pipe(
@@ -120,7 +133,6 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
             return Effect.fail(new SessionLost({ message: reason }))
           },
         }),
-        service.turn.withPermits(1),
       )
     })
   }
@@ -167,8 +179,6 @@ export const makeServiceSession = Effect.fnUntraced(function* (options: {
 type OpenSession = Session & {
   readonly scope: Scope.Closeable
   readonly commands: Queue.Queue<Command, Cause.Done>
-  /** pg takes one statement at a time; what waits, waits here. */
-  readonly turn: Semaphore.Semaphore
   /** The aborts about whose senders the server is being asked, by sender and job. */
   readonly asking: Set<string>
   lost: string | undefined
@@ -183,6 +193,8 @@ const answerTimeoutMs = 30_000
  *
  * The search path is the system's, since whoever may create functions and operators in another schema could otherwise
  * have this session run them; but where triggers of the site's own may rely on it, it stays what the site has made it.
+ * Statements are planned once, for whatever they are given, and never compiled: most take less time than either.
+ *
  * That the role or the database is read-only by default is not meant for the agent; that the whole server is, means it
  * too, at any time.
  */
@@ -192,6 +204,8 @@ const sessionSettings = `
   SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
   SET tcp_user_timeout = '50s';
   SET default_transaction_isolation = 'read committed'; SET extra_float_digits = 1;
+  SET jit = off; SET plan_cache_mode = force_generic_plan;
+  SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
   SELECT set_config(name, 'off', false) FROM pg_settings
     WHERE name = 'default_transaction_read_only' AND source NOT IN ('default', 'configuration file', 'command line');
   LISTEN escapement`

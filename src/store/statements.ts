@@ -1,6 +1,6 @@
-import { returnMs } from './absent-agents.ts'
-import { definition, definitionBytes, definitionBytesMax, epochMs } from './definition.ts'
-import { hasSession, signedOnAt } from './has-session.ts'
+import { absentAgents, agentKey } from './absent-statement.ts'
+import type { Prepared } from './claim-statement.ts'
+import { definition, epochMs } from './definition.ts'
 
 /**
  * The SQL of the store. Every statement stands alone, in a transaction of its own.
@@ -9,79 +9,6 @@ import { hasSession, signedOnAt } from './has-session.ts'
  * locked and must still say running. Locking the job's row instead would wait for people's edits. While it says
  * running, its job stays claimed under one of the numbers that its agent has had ($1), and by nobody else.
  */
-
-/** An agent by its session's number and its login time, since a server that was restarted uses numbers again. */
-const agentKey = `jagpid::text || ' ' || extract(epoch FROM jaglogintime)::text`
-
-/**
- * When the server last began to serve, and so had cut off everybody: as it was started, was repaired after a crash, or
- * was promoted. The last two show by its WAL writer, to those who may see that.
- */
-const servesSince = `(
-  SELECT greatest(pg_postmaster_start_time(), max(backend_start))
-  FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walwriter')`
-
-/**
- * Agents that are away: their session is gone. Those that this agent was under earlier sessions ($2, by their keys) are
- * away too, whether the server has noticed or not. Those that were cut off with everybody else a moment ago may be on
- * their way back.
- */
-const absentAgents = `
-  SELECT jagpid, ${agentKey} AS key,
-    jaglogintime < since AND now() < since + interval '${returnMs} milliseconds' AS "cutOff"
-  FROM pgagent.pga_jobagent CROSS JOIN ${servesSince} AS server (since)
-  WHERE jagpid <> $1::int AND ((${agentKey}) = ANY ($2::text[]) OR NOT ${hasSession})`
-
-/**
- * Whether an agent was up when a job `j`, which may be that agent's, was due; `absent` are those that are away. Only an
- * agent that is up now counts, and only since it signed on. What is in time need not be asked about.
- */
-const attended = `(
-  j.jobnextrun > now() - interval '1 minute'
-  OR EXISTS (SELECT FROM pgagent.pga_jobagent AS up
-    WHERE ${signedOnAt} <= j.jobnextrun AND j.jobhostagent IN ('', up.jagstation)
-      AND up.jagpid NOT IN (SELECT jagpid FROM absent)))`
-
-/**
- * $1 own pid, $2 keys of earlier sessions, $3 host, $4 slots.
- *
- * Of large definitions only so many are claimed at once as make up a bounded answer; the others are held back, until
- * the next look.
- */
-export const claimDue = `
-  WITH absent AS MATERIALIZED (${absentAgents}
-  ), due AS MATERIALIZED (
-    SELECT jobid, jobnextrun, joblastrun FROM pgagent.pga_job
-    WHERE jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobhostagent IN ('', $3)
-    ORDER BY jobnextrun, jobid LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
-  ), sized AS MATERIALIZED (
-    SELECT due.*, least(${definitionBytes}, ${definitionBytesMax}) AS bytes
-    FROM due JOIN pgagent.pga_job AS j ON j.jobid = due.jobid
-  ), fitting AS (
-    SELECT * FROM (SELECT *, sum(bytes) OVER (ORDER BY jobnextrun, jobid) - bytes AS before FROM sized) AS summed
-    WHERE before < ${definitionBytesMax}
-  ), claimed AS (
-    UPDATE pgagent.pga_job AS job SET jobagentid = $1, joblastrun = now() FROM fitting AS due WHERE job.jobid = due.jobid
-    RETURNING job.jobid, jobname, jobdesc, jobhostagent, due.jobnextrun, due.joblastrun
-  ), opened AS (
-    INSERT INTO pgagent.pga_joblog (jlgjobid) SELECT jobid FROM claimed ORDER BY jobnextrun, jobid
-    RETURNING jlgid, jlgjobid
-  )
-  SELECT
-    (SELECT coalesce(json_agg(json_build_object(
-        'run', jlgid, 'due', ${epochMs('j.jobnextrun')}, 'claimed', ${epochMs('now()')}, 'last', ${epochMs('j.joblastrun')},
-        'attended', ${attended}, 'job', ${definition}) ORDER BY jlgid), '[]')
-      FROM claimed AS j JOIN opened ON jlgjobid = j.jobid) AS runs,
-    (SELECT ${epochMs('min(jobnextrun)')} FROM pgagent.pga_job
-      WHERE jobenabled AND jobagentid IS NULL AND jobnextrun > now()) AS next_due,
-    EXISTS (SELECT FROM pgagent.pga_job
-      WHERE jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobhostagent IN ('', $3)
-        AND jobid NOT IN (SELECT jobid FROM claimed)) AS held_back,
-    (SELECT coalesce(json_agg(absent), '[]') FROM absent) AS absent,
-    EXISTS (SELECT FROM pgagent.pga_job WHERE jobagentid <> $1
-      OR jobenabled AND jobagentid IS NULL AND jobnextrun <= now() AND jobid NOT IN (SELECT jobid FROM claimed)) AS others_run,
-    current_setting('TimeZone') AS time_zone, pg_backend_pid() AS pid,
-    ${epochMs('clock_timestamp()')} AS now`
 
 /** Runs, by number n, that are still ours: `asked` has columns `run` and `job`, and $1 the numbers that we have had. */
 const owned = `
@@ -92,14 +19,20 @@ const owned = `
   ORDER BY jlgid
   FOR NO KEY UPDATE OF pga_joblog`
 
-/** Whether somebody has deleted the row of a run in `asked`, so that its job is still claimed by us, for nothing. */
-const gone = `(
-  NOT EXISTS (SELECT FROM pgagent.pga_joblog WHERE jlgid = asked.run)
-  AND EXISTS (SELECT FROM pgagent.pga_job WHERE jobid = asked.job AND jobagentid = ANY ($1::int[]))
-  AND NOT EXISTS (SELECT FROM pgagent.pga_joblog WHERE jlgjobid = asked.job AND jlgstatus = 'r'))`
+/**
+ * Whether somebody has deleted the row of a run in `asked`, so that its job is still claimed by us, for nothing. One after
+ * the other, since the first is seldom so; and as scalars, lest the server read the whole log to look one run up in it.
+ */
+const gone = `(CASE
+  WHEN (SELECT jlgid FROM pgagent.pga_joblog WHERE jlgid = asked.run) IS NULL
+  THEN coalesce((SELECT jobagentid FROM pgagent.pga_job WHERE jobid = asked.job) = ANY ($1::int[]), false)
+    AND (SELECT jlgid FROM pgagent.pga_joblog WHERE jlgjobid = asked.job AND jlgstatus = 'r' LIMIT 1) IS NULL
+  ELSE false END)`
 
 /** $2 runs, $3 their jobs, $4 steps. An attempt that is open already was begun by the same request, whose answer was lost. */
-export const beginAttempts = `
+export const beginAttempts: Prepared = {
+  name: 'beginAttempts',
+  text: `
   WITH asked AS (
     SELECT * FROM unnest($2::int[], $3::int[], $4::int[]) WITH ORDINALITY AS asked (run, job, step, n)
   ), owned AS MATERIALIZED (${owned}
@@ -113,10 +46,13 @@ export const beginAttempts = `
   )
   SELECT asked.n::int, owned.n IS NOT NULL OR ${gone} AS owned, coalesce(open.jslid, begun.jslid) AS attempt
   FROM asked LEFT JOIN owned USING (n) LEFT JOIN open USING (n) LEFT JOIN begun ON jsljlgid = asked.run
-  ORDER BY asked.n`
+  ORDER BY asked.n`,
+}
 
 /** $2 runs, $3 their jobs, $4 attempts, $5 letters, $6 results, $7 outputs. */
-export const endAttempts = `
+export const endAttempts: Prepared = {
+  name: 'endAttempts',
+  text: `
   WITH asked AS (
     SELECT * FROM unnest($2::int[], $3::int[], $4::int[], $5::text[], $6::int[], $7::text[])
       WITH ORDINALITY AS asked (run, job, attempt, letter, result, output, n)
@@ -127,9 +63,10 @@ export const endAttempts = `
     FROM owned WHERE jslid = attempt AND jslstatus = 'r'
   )
   SELECT asked.n::int, owned.n IS NOT NULL OR ${gone} AS owned,
-    EXISTS (SELECT FROM pgagent.pga_jobsteplog WHERE jslid = asked.attempt) AS found
+    (SELECT jslid FROM pgagent.pga_jobsteplog WHERE jslid = asked.attempt) IS NOT NULL AS found
   FROM asked LEFT JOIN owned USING (n)
-  ORDER BY asked.n`
+  ORDER BY asked.n`,
+}
 
 /**
  * $2 runs, $3 their jobs, $4 letters, $5 due times, $6 next runs, as milliseconds since 1970; $7 what stands for never.
@@ -138,14 +75,18 @@ export const endAttempts = `
  * find none either; should it fail instead, 'infinity' for $7 keeps it out. No row that somebody holds locked is
  * waited for: its run is answered as `busy`. A claim whose run was deleted is given back all the same.
  */
-export const finishRuns = `
+export const finishRuns: Prepared = {
+  name: 'finishRuns',
+  text: `
   WITH asked AS (
     SELECT * FROM unnest($2::int[], $3::int[], $4::text[], $5::float8[], $6::float8[])
       WITH ORDINALITY AS asked (run, job, letter, due, next, n)
   ), ours AS MATERIALIZED (
     SELECT n FROM asked
-    WHERE ${gone} OR EXISTS (SELECT FROM pgagent.pga_joblog JOIN pgagent.pga_job ON jobid = jlgjobid
-      WHERE jlgid = run AND jlgstatus = 'r' AND jobagentid = ANY ($1::int[]))
+    WHERE CASE
+      WHEN (SELECT jlgstatus FROM pgagent.pga_joblog WHERE jlgid = run) = 'r'
+      THEN (SELECT jobagentid FROM pgagent.pga_job WHERE jobid = job) = ANY ($1::int[])
+      ELSE ${gone} END
   ), owned AS MATERIALIZED (
     SELECT asked.*
     FROM asked
@@ -175,7 +116,8 @@ export const finishRuns = `
     ours.n IS NOT NULL OR coalesce(jlgstatus = asked.letter AND jlgduration IS NOT NULL, false) AS owned,
     ours.n IS NOT NULL AND freed.n IS NULL AS busy
   FROM asked LEFT JOIN ours USING (n) LEFT JOIN freed USING (n) LEFT JOIN pgagent.pga_joblog ON jlgid = asked.run
-  ORDER BY asked.n`
+  ORDER BY asked.n`,
+}
 
 /**
  * $1 own pid, $2 host, $3 whether a pooler is in between: then the login time is before the process began, by a part of

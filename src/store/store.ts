@@ -1,4 +1,7 @@
-import { Context, Data, type Effect, type Stream } from 'effect'
+import * as Context from 'effect/Context'
+import * as Data from 'effect/Data'
+import type * as Effect from 'effect/Effect'
+import type * as Stream from 'effect/Stream'
 import type { AttemptResult, Claim, Instant, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
 
 /**

@@ -20,6 +20,7 @@ const added = {
     ...functions('escapement_refuse_claim'),
   ],
   'so that due jobs and long logs are found quickly': [
+    ...index('escapement_job_claimed'),
     ...index('escapement_job_due'),
     ...index('escapement_joblog_job'),
     ...index('escapement_jobsteplog_step'),
