@@ -1,6 +1,9 @@
 import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { Context, Effect, Exit, Scope } from 'effect'
+import * as Context from 'effect/Context'
+import * as Effect from 'effect/Effect'
+import * as Exit from 'effect/Exit'
+import * as Scope from 'effect/Scope'
 import { systemClock } from './clock.ts'
 import { type AgentConfig, agentCommand } from './config.ts'
 import { Executors } from './executors/executors.ts'
@@ -36,7 +39,7 @@ export async function runAgent(config: AgentConfig, observe?: (transition: Trans
   if (config.executors.includes('shell')) await tidyUp(write)
   const scope = Effect.runSync(Scope.make())
   const services = await Effect.runPromise(Scope.provide(makeServices(config), scope))
-  const log = logTransitions(write)
+  const log = logTransitions(write, config.logLevel)
   let failed: (bug: unknown) => void = () => {}
   const bug = new Promise<never>((_, reject) => {
     failed = reject

@@ -61,7 +61,11 @@ export function logWriter(options: {
 const logMode = 0o640
 
 /** Turns transitions into log lines, in one place. */
-export function logTransitions(write: (line: LogLine) => void): (transition: Transition) => void {
+export function logTransitions(
+  write: (line: LogLine) => void,
+  /** Lines of higher levels are not made. */
+  level: LogLevel = 2,
+): (transition: Transition) => void {
   const began = new WeakMap<AnyActorRef, number>()
   /** Why the database could not be served, since it last was: each reason is told once. */
   const unreached = new Set<string>()
@@ -182,14 +186,13 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
   }
 
   function jobLines({ actor, from, to, snapshot }: Extract<Transition, { machine: 'job' }>): void {
-    if (from === to) return
+    if (from === undefined) began.set(actor, performance.now())
+    if (from === to || (to !== 'finished' && (from !== undefined || level < 2))) return
     const { run, end = 'succeeded' } = snapshot.context
+    if (to === 'finished' && end === 'succeeded' && level < 1) return
     const about = { jobId: run.job.id, job: run.job.name, runId: run.id }
     const name = `run ${run.id} of job "${run.job.name}"`
-    if (from === undefined) {
-      began.set(actor, performance.now())
-      write({ ...debug(`${name} begins, due at ${moment(run.dueAt)}`), about })
-    }
+    if (from === undefined) write({ ...debug(`${name} begins, due at ${moment(run.dueAt)}`), about })
     if (to !== 'finished') return
     const took = `after ${roughDuration(performance.now() - (began.get(actor) ?? performance.now()))}`
     const reason = run.job.problem !== undefined && end === 'failed' ? `: ${run.job.problem}` : ''
@@ -209,6 +212,7 @@ export function logTransitions(write: (line: LogLine) => void): (transition: Tra
   function stepLines({ from, to, snapshot }: Extract<Transition, { machine: 'step' }>): void {
     if (from === to) return
     const { run, step, number, result } = snapshot.context
+    if (level < 2 && (to !== 'ending' || result?.outcome === 'succeeded')) return
     const about = { jobId: run.job.id, job: run.job.name, runId: run.id, step: step.name, attempt: number }
     const name = `step "${step.name}" of run ${run.id}${step.attemptsMax > 1 ? `, attempt ${number}` : ''}`
     if (to === 'executing.running') write({ ...debug(`${name} begins`), about })

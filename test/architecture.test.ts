@@ -122,6 +122,11 @@ describe('imports point inwards', () => {
     expect(both.map(({ path }) => path)).toEqual(['src/wiring.ts'])
   })
 
+  test('of Effect no more is loaded than is used: its index takes longer than all the rest of an agent', () => {
+    const paths = filesUnder('src', '.ts').filter((path) => / from 'effect'/.test(read(path)))
+    expect(paths).toEqual([])
+  })
+
   test('the checker of the chaos suite knows nothing of what it judges', () => {
     const imported = filesUnder('test/chaos/checker', '.ts').flatMap((path) =>
       [...read(path).matchAll(/(?:[ }]from |\bimport\(|^import )'([^']+)'/gm)].map(([, from = '']) => from),

@@ -1,4 +1,6 @@
-import { Cause, Effect, Exit } from 'effect'
+import * as Cause from 'effect/Cause'
+import * as Effect from 'effect/Effect'
+import * as Exit from 'effect/Exit'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { openSession, type Session } from '../postgres/session.ts'
 import { warn } from './print.ts'

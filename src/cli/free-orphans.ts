@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
-import { Effect, Stream } from 'effect'
+import * as Effect from 'effect/Effect'
+import * as Stream from 'effect/Stream'
 import type { Client } from 'pg'
 import type { Reading } from '../doctor/reading.ts'
 import type { Rescue } from '../domain/job.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Command } from 'commander'
-import { Effect } from 'effect'
+import * as Effect from 'effect/Effect'
 import { DatabaseError } from 'pg'
 import { ConnectError } from '../postgres/connect-error.ts'
 import type { Session } from '../postgres/session.ts'

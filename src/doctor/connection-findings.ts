@@ -1,4 +1,5 @@
-import { Effect, Result } from 'effect'
+import * as Effect from 'effect/Effect'
+import * as Result from 'effect/Result'
 import { ConninfoError, type ConninfoKeywords, parseConninfo, withDatabase } from '../postgres/conninfo.ts'
 import { resolveConninfo } from '../postgres/resolve-conninfo.ts'
 import { openSession } from '../postgres/session.ts'

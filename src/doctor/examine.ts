@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
-import { Effect, Result } from 'effect'
+import * as Effect from 'effect/Effect'
+import * as Result from 'effect/Result'
 import type { Client } from 'pg'
 import type { StepKind } from '../domain/job.ts'
 import { isTimeZone } from '../domain/time-zone.ts'

@@ -1,4 +1,4 @@
-import type { Effect } from 'effect'
+import type * as Effect from 'effect/Effect'
 import type { Outcome, Step } from '../domain/job.ts'
 import type { Output } from '../domain/output.ts'
 

@@ -1,4 +1,6 @@
-import { Cause, Context, Effect } from 'effect'
+import * as Cause from 'effect/Cause'
+import * as Context from 'effect/Context'
+import * as Effect from 'effect/Effect'
 import { missedReason } from '../domain/catch-up.ts'
 import type { Run, Step, StepKind } from '../domain/job.ts'
 import type { Attempt, Executor, ExecutorResult } from './executor.ts'

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { TextDecoder } from 'node:util'
-import { Effect } from 'effect'
+import * as Effect from 'effect/Effect'
 import type { HttpAllowance } from '../domain/http-reach.ts'
 import { type HttpRequest, parseHttpRequest } from '../domain/http-request.ts'
 import type { StatusRange, Step } from '../domain/job.ts'

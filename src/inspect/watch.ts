@@ -3,7 +3,7 @@ import type { Transition } from '../machines/transition.ts'
 import { FlightRecorder, type Trace } from '../trace/flight-recorder.ts'
 import { RecordFiles } from '../trace/record-files.ts'
 import { traceRecorder } from '../trace/trace-record.ts'
-import { type Inspector, startInspector } from './inspector.ts'
+import type { Inspector } from './inspector.ts'
 
 export type WatchOptions = {
   readonly host: string
@@ -52,6 +52,8 @@ async function openFiles(folder: string, agent: string, write: (line: LogLine) =
 
 /** Shows a trace as `--inspect` says. Rejects in words. */
 export async function openPage(trace: Trace, inspect: number | true): Promise<Inspector> {
+  // An agent without a page starts sooner without what a page needs.
+  const { startInspector } = await import('./inspector.ts')
   try {
     return await startInspector(trace, inspect === true ? undefined : inspect)
   } catch (error) {

@@ -1,4 +1,4 @@
-import { Data } from 'effect'
+import * as Data from 'effect/Data'
 import pg from 'pg'
 import { ConninfoError } from './conninfo.ts'
 

@@ -1,4 +1,4 @@
-import { Data } from 'effect'
+import * as Data from 'effect/Data'
 
 /**
  * Parses a libpq connection string, either `keyword = value` pairs or a `postgresql://` URI.

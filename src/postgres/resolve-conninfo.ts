@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
-import { Redacted } from 'effect'
+import * as Redacted from 'effect/Redacted'
 import { ConninfoError, type ConninfoKeyword, type ConninfoKeywords, wordOf } from './conninfo.ts'
 import { type Passfile, passwordFor, readPassfile } from './passfile.ts'
 import { readService } from './service-file.ts'

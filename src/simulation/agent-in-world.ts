@@ -1,4 +1,4 @@
-import { Duration } from 'effect'
+import * as Duration from 'effect/Duration'
 import type { Told } from '../trace/told.ts'
 import type { Agent } from '../wiring.ts'
 import type { HostTime } from './host-time.ts'

@@ -1,4 +1,5 @@
-import { Data, Effect } from 'effect'
+import * as Data from 'effect/Data'
+import * as Effect from 'effect/Effect'
 import type { Run } from '../domain/job.ts'
 import { type Command, SessionLost } from '../store/store.ts'
 import type { Deed, MemoryDatabase, ServerSession, StatementVerb } from './memory-database.ts'

@@ -1,4 +1,4 @@
-import { Effect } from 'effect'
+import * as Effect from 'effect/Effect'
 import { nextRunAfter } from '../domain/catch-up.ts'
 import type { AttemptResult, Claim, Instant, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
 import { AttemptGone, ClaimLost, StepGone } from '../store/store.ts'

@@ -1,4 +1,6 @@
-import { Context, Effect, Clock as EffectClock } from 'effect'
+import * as EffectClock from 'effect/Clock'
+import * as Context from 'effect/Context'
+import * as Effect from 'effect/Effect'
 import type { Instant, RunEnd } from '../domain/job.ts'
 import type { Executor } from '../executors/executor.ts'
 import { Executors } from '../executors/executors.ts'

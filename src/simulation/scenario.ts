@@ -1,4 +1,4 @@
-import type { Duration } from 'effect'
+import type * as Duration from 'effect/Duration'
 import type { AgentInWorld, AnswerToLose } from './agent-in-world.ts'
 import { type AgentInStory, type JobInStory, momentOf, World, type WorldOptions } from './world.ts'
 

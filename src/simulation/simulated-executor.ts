@@ -1,4 +1,5 @@
-import { Duration, Effect } from 'effect'
+import * as Duration from 'effect/Duration'
+import * as Effect from 'effect/Effect'
 import type { Step } from '../domain/job.ts'
 import type { Attempt, Executor, ExecutorResult } from '../executors/executor.ts'
 

@@ -1,4 +1,4 @@
-import { Context } from 'effect'
+import * as Context from 'effect/Context'
 import type { CatchUp, Job, OnError, Step, StepKind } from '../domain/job.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import { defaultBackoff } from '../domain/settings.ts'
