@@ -1,5 +1,13 @@
 import type { Job } from '../domain/job.ts'
-import { dayOfText, isExcepted, minuteOfText, nextMatch, type Pattern, patternOf } from '../domain/pattern.ts'
+import {
+  dayOfText,
+  isExcepted,
+  minuteOfText,
+  nextMatch,
+  openMinutes,
+  type Pattern,
+  patternOf,
+} from '../domain/pattern.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import { timeZoneNamed } from '../domain/time-zone.ts'
 import { type Finding, type Surroundings, teller } from './finding.ts'
@@ -52,7 +60,7 @@ function whyUnmatched(all: Pattern, { jexdate, jextime }: ExceptionRow): string 
   const minute = jextime === null ? undefined : minuteOfText(jextime)
   if (jextime !== null && minute === undefined) return 'schedules know no seconds'
   if (!all.matchesEver || all.kind === 'everySecondMinute') return undefined
-  if (minute !== undefined && !all.openMinutes.includes(minute)) return 'the schedule does not select that time'
+  if (minute !== undefined && !openMinutes(all).includes(minute)) return 'the schedule does not select that time'
   if (day !== undefined && nextMatch(all, day * dayMs) >= (day + 1) * dayMs) {
     return 'the schedule does not select that day'
   }

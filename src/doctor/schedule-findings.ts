@@ -2,7 +2,7 @@ import { monthLength } from '../domain/calendar.ts'
 import { isoText } from '../domain/iso-text.ts'
 import type { Job } from '../domain/job.ts'
 import { nextOccurrence, nextRun } from '../domain/next-run.ts'
-import { patternOf } from '../domain/pattern.ts'
+import { openMinutes, patternOf } from '../domain/pattern.ts'
 import type { Schedule } from '../domain/schedule.ts'
 import { exceptionFindings } from './exception-findings.ts'
 import { type Finding, type FindingKind, momentText, type Surroundings, teller } from './finding.ts'
@@ -194,9 +194,9 @@ export function shortMonth({
 
 /** How many minutes that a schedule selects are to come on days that it excepts, as far as they lie ahead. */
 function exceptedMinutesAhead(schedule: Schedule, now: number): number {
-  const { exceptedDays, openMinutes } = patternOf(schedule)
+  const pattern = patternOf(schedule)
   const today = Math.floor(now / 86_400_000)
-  return [...exceptedDays].filter((day) => day >= today).length * openMinutes.length
+  return [...pattern.exceptedDays].filter((day) => day >= today).length * openMinutes(pattern).length
 }
 
 function brokenList(row: ScheduleRow): string | undefined {

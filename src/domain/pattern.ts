@@ -13,8 +13,9 @@ export type Pattern = {
   readonly lastDay: boolean
   readonly weekdays: number
   readonly everyDay: boolean
-  /** The minutes of a day that are selected and not excepted on every day, ascending. */
-  readonly openMinutes: readonly number[]
+  readonly hours: number
+  /** The minutes 0 to 29, and 30 to 59. */
+  readonly minutes: readonly [number, number]
   /** Minutes of a day. */
   readonly exceptedTimes: ReadonlySet<number>
   readonly exceptedDays: ReadonlySet<Day>
@@ -90,15 +91,38 @@ function selectedDays(pattern: Pattern, year: number, month: number, first: Day)
   return monthDays & (weekdays << 1) & daysUpTo(length)
 }
 
-function firstOpenMinute({ openMinutes, exceptedMinutes }: Pattern, day: Day, from: number): number | undefined {
-  let index = 0
-  for (let end = openMinutes.length; index < end; ) {
-    const middle = (index + end) >>> 1
-    if ((openMinutes[middle] ?? 0) < from) index = middle + 1
-    else end = middle
+function firstOpenMinute(pattern: Pattern, day: Day, from: number): number | undefined {
+  const { exceptedTimes, exceptedMinutes } = pattern
+  let minute = selectedMinute(pattern, from)
+  while (minute !== undefined && (exceptedTimes.has(minute) || exceptedMinutes.has(day * MINUTES_OF_DAY + minute))) {
+    minute = selectedMinute(pattern, minute + 1)
   }
-  while (exceptedMinutes.has(day * MINUTES_OF_DAY + (openMinutes[index] ?? Number.NaN))) index++
-  return openMinutes[index]
+  return minute
+}
+
+/** The first minute of a day, not before `from`, that is selected. */
+function selectedMinute({ hours, minutes }: Selected, from: number): number | undefined {
+  const hour = Math.floor(from / 60)
+  const minute = isSelected(hours, hour) ? minuteOfHour(minutes, from - hour * 60) : undefined
+  if (minute !== undefined) return hour * 60 + minute
+  const later = hours & (-2 << hour)
+  return later === 0 ? undefined : lowestBit(later) * 60 + (minuteOfHour(minutes, 0) ?? 0)
+}
+
+function minuteOfHour([early, late]: Pattern['minutes'], from: number): number | undefined {
+  const soon = from < 30 ? early & (-1 << from) : 0
+  if (soon !== 0) return lowestBit(soon)
+  const later = from < 30 ? late : late & (-1 << (from - 30))
+  return later === 0 ? undefined : 30 + lowestBit(later)
+}
+
+type Selected = Pick<Pattern, 'hours' | 'minutes'>
+
+/** The minutes of a day that are selected and not excepted on every day, ascending. */
+export function openMinutes(pattern: Pattern): number[] {
+  return Array.from({ length: MINUTES_OF_DAY }, (_, minute) => minute).filter(
+    (minute) => selectedMinute(pattern, minute) === minute && !pattern.exceptedTimes.has(minute),
+  )
 }
 
 const patterns = new WeakMap<Schedule, Pattern>()
@@ -107,17 +131,31 @@ function readPattern(schedule: Schedule): Pattern {
   const months = bits(schedule.months, 1, 12)
   const weekdays = bits(schedule.weekdays, 0, 6)
   const monthDays = schedule.lastDay ? bitsOf(schedule.monthDays) : bits(schedule.monthDays, 1, 31)
+  const hours = bits(schedule.hours, 0, 23)
+  const minutes = halves(schedule.minutes)
   const { lastDay } = schedule
-  const excepted = readExceptions(schedule)
-  const open = openMinutes(schedule, excepted.exceptedTimes)
+  const { exceptedDays, exceptedTimes, exceptedMinutes } = readExceptions(schedule)
+  // Spelled out, since to spread objects into it takes longer than all the rest.
   return {
-    ...{ months, weekdays, monthDays, lastDay },
+    months,
+    monthDays,
+    lastDay,
+    weekdays,
     everyDay: months === ALL_MONTHS && monthDays === daysUpTo(31) && weekdays === ALL_WEEKDAYS,
-    openMinutes: open,
-    ...excepted,
+    hours,
+    minutes,
+    exceptedTimes,
+    exceptedDays,
+    exceptedMinutes,
     kind: kindOf(schedule),
-    matchesEver: open.length > 0 && someMonthHas(months, monthDays, lastDay),
+    matchesEver: someMinuteIsOpen({ hours, minutes }, exceptedTimes) && someMonthHas(months, monthDays, lastDay),
   }
+}
+
+function someMinuteIsOpen(selected: Selected, exceptedTimes: ReadonlySet<number>): boolean {
+  let minute = selectedMinute(selected, 0)
+  while (minute !== undefined && exceptedTimes.has(minute)) minute = selectedMinute(selected, minute + 1)
+  return minute !== undefined
 }
 
 /** Whether any of the months has one of the days. */
@@ -133,7 +171,10 @@ function kindOf({ minutes, hours, monthDays, lastDay, months }: Schedule): Patte
   return hours.length === 0 || hours.length === 24 ? 'elapsed' : 'clock'
 }
 
-function readExceptions({ exceptions }: Schedule): Pick<Pattern, 'exceptedDays' | 'exceptedTimes' | 'exceptedMinutes'> {
+type Excepted = Pick<Pattern, 'exceptedDays' | 'exceptedTimes' | 'exceptedMinutes'>
+
+function readExceptions({ exceptions }: Schedule): Excepted {
+  if (exceptions.length === 0) return NOTHING_EXCEPTED
   const exceptedDays = new Set<Day>()
   const exceptedTimes = new Set<number>()
   const exceptedMinutes = new Set<number>()
@@ -147,31 +188,52 @@ function readExceptions({ exceptions }: Schedule): Pick<Pattern, 'exceptedDays' 
   return { exceptedDays, exceptedTimes, exceptedMinutes }
 }
 
-function openMinutes({ hours, minutes }: Schedule, excepted: ReadonlySet<number>): number[] {
-  const open: number[] = []
-  for (const hour of hours.length === 0 ? HOURS : hours) {
-    for (const minute of minutes.length === 0 ? MINUTES : minutes) {
-      if (excepted.size === 0 || !excepted.has(hour * 60 + minute)) open.push(hour * 60 + minute)
-    }
-  }
-  return open
-}
-
-/** The day of a date as pgAgent's tables have it, `YYYY-MM-DD`. */
+/** The day of a date as pgAgent's tables have it, `YYYY-MM-DD`; from the year 10000 on with more digits. */
 export function dayOfText(date: string): Day | undefined {
-  const [, year, month, day] = /^(\d{4,7})-(\d\d)-(\d\d)$/.exec(date) ?? []
-  return day === undefined ? undefined : dayOf({ year: Number(year), month: Number(month), day: Number(day) })
+  const end = date.length
+  if (end < 10 || end > 13 || date.charCodeAt(end - 6) !== DASH || date.charCodeAt(end - 3) !== DASH) return undefined
+  const year = digits(date, 0, end - 6)
+  const month = digits(date, end - 5, end - 3)
+  const day = digits(date, end - 2, end)
+  return year < 0 || month < 0 || day < 0 ? undefined : dayOf({ year, month, day })
 }
 
 /** The minute of a day of a time `HH:MM:SS`; undefined for a time with seconds, which matches nothing. */
 export function minuteOfText(time: string): number | undefined {
-  const [, hour, minute] = /^(\d\d):(\d\d)(?::00(?:\.0+)?)?$/.exec(time) ?? []
-  return minute === undefined || Number(hour) > 23 ? undefined : Number(hour) * 60 + Number(minute)
+  if (time.length < 5 || time.charCodeAt(2) !== COLON) return undefined
+  const hour = digits(time, 0, 2)
+  const minute = digits(time, 3, 5)
+  if (hour < 0 || hour > 23 || minute < 0) return undefined
+  const seconds = time.slice(5)
+  return seconds === '' || seconds === ':00' || /^:00\.0+$/.test(seconds) ? hour * 60 + minute : undefined
+}
+
+/** What the digits of a part of a text count, or -1 where there is something else. By far the quickest way to read them. */
+function digits(text: string, from: number, to: number): number {
+  let number = 0
+  for (let index = from; index < to; index++) {
+    const digit = text.charCodeAt(index) - ZERO
+    if (digit < 0 || digit > 9) return -1
+    number = number * 10 + digit
+  }
+  return number
 }
 
 /** Nothing selected selects everything. */
 function bits(selected: readonly number[], first: number, last: number): number {
   return selected.length === 0 ? (-1 << first) & ~(-2 << last) : bitsOf(selected)
+}
+
+/** The minutes 0 to 29, and 30 to 59. */
+function halves(minutes: readonly number[]): readonly [number, number] {
+  if (minutes.length === 0) return ALL_MINUTES
+  let early = 0
+  let late = 0
+  for (const minute of minutes) {
+    if (minute < 30) early |= 1 << minute
+    else late |= 1 << (minute - 30)
+  }
+  return [early, late]
 }
 
 function bitsOf(selected: readonly number[]): number {
@@ -193,5 +255,8 @@ const DAY = 86_400_000
 const MINUTES_OF_DAY = 1440
 const ALL_MONTHS = 0x1ffe
 const ALL_WEEKDAYS = 0x7f
-const HOURS = Array.from({ length: 24 }, (_, hour) => hour)
-const MINUTES = Array.from({ length: 60 }, (_, minute) => minute)
+const ALL_MINUTES = [0x3fffffff, 0x3fffffff] as const
+const NOTHING_EXCEPTED: Excepted = { exceptedDays: new Set(), exceptedTimes: new Set(), exceptedMinutes: new Set() }
+const ZERO = 48
+const DASH = 45
+const COLON = 58

@@ -72,6 +72,8 @@ function fixedZone(offset: number): TimeZone {
 class IanaZone implements TimeZone {
   readonly #clock: Intl.DateTimeFormat
   readonly #years = new Map<number, Year>()
+  /** The one that was asked about last, since the next question is often about it too. */
+  #stretch: Stretch = { from: 0, until: 0, offset: 0 }
 
   constructor(clock: Intl.DateTimeFormat) {
     this.#clock = clock
@@ -84,6 +86,7 @@ class IanaZone implements TimeZone {
   instant(local: LocalTime): Instant {
     const earliest = local - OFFSET_MAX
     const latest = local + OFFSET_MAX
+    if (this.#isUnchanged(earliest, latest)) return local - this.#stretch.offset
     let offset = this.#offset(earliest)
     for (let from = earliest; ; ) {
       const change = this.clockChange(from, latest)
@@ -94,6 +97,7 @@ class IanaZone implements TimeZone {
   }
 
   clockChange(from: Instant, to: Instant): Instant | undefined {
+    if (this.#isUnchanged(from, to)) return undefined
     for (let index = Math.floor(from / YEAR); index * YEAR <= to; index++) {
       const shift = (index - likeYear(index)) * YEAR
       for (const change of this.#year(index).changes) {
@@ -106,15 +110,26 @@ class IanaZone implements TimeZone {
   }
 
   #offset(at: Instant): number {
+    if (!this.#isUnchanged(at, at)) this.#stretch = this.#findStretch(at)
+    return this.#stretch.offset
+  }
+
+  #isUnchanged(from: Instant, to: Instant): boolean {
+    return from >= this.#stretch.from && to < this.#stretch.until
+  }
+
+  #findStretch(at: Instant): Stretch {
     const index = Math.floor(at / YEAR)
     const year = this.#year(index)
     const shift = (index - likeYear(index)) * YEAR
+    let from = index * YEAR
     let offset = year.offset
     for (const change of year.changes) {
-      if (change.at + shift > at) break
+      if (change.at + shift > at) return { from, until: change.at + shift, offset }
+      from = change.at + shift
       offset = change.offset
     }
-    return offset
+    return { from, until: (index + 1) * YEAR, offset }
   }
 
   #year(index: number): Year {
@@ -168,6 +183,9 @@ class IanaZone implements TimeZone {
 
 /** A stretch of a mean Gregorian year: the offset before it, and the changes in it. */
 type Year = { readonly offset: number; readonly changes: readonly Change[] }
+
+/** Clocks are not changed within it, at least. */
+type Stretch = { readonly from: Instant; readonly until: Instant; readonly offset: number }
 
 /** From `at` on, local time is ahead of UTC by `offset` milliseconds. */
 type Change = { readonly at: Instant; readonly offset: number }

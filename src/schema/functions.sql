@@ -159,6 +159,9 @@ DECLARE
   remark text;
   named text;
 BEGIN
+  IF position('@' IN schedule_comment || job_comment) = 0 THEN
+    RETURN current_setting('TimeZone');
+  END IF;
   FOREACH remark IN ARRAY ARRAY[schedule_comment, job_comment] LOOP
     named := pgagent.escapement_setting(remark, 'timezone');
     CONTINUE WHEN named IS NULL;
@@ -225,16 +228,18 @@ CREATE OR REPLACE FUNCTION pgagent.escapement_next_run_here(
 ) RETURNS timestamptz LANGUAGE plpgsql STABLE AS $$
 DECLARE
   soonest timestamptz := date_trunc('minute', greatest(starts, after + interval '1 minute'));
-  -- Where nothing is selected, everything is. Month day 32 is the last of its month.
-  the_minutes int4[] := pgagent.escapement_selected(minutes, 0, 59);
-  the_hours int4[] := pgagent.escapement_selected(hours, 0, 23);
-  the_weekdays int4[] := pgagent.escapement_selected(weekdays, 0, 6);
-  the_month_days int4[] := pgagent.escapement_selected(month_days, 1, 32);
-  the_months int4[] := pgagent.escapement_selected(months, 1, 12);
-  excepted_days date[];
-  excepted_times int4[];
-  excepted_minutes timestamp[];
-  at timestamptz := soonest;
+  the_hours text := pgagent.escapement_selected(hours, 24);
+  the_weekdays text := pgagent.escapement_selected(weekdays, 7);
+  -- The 32nd is the last of its month.
+  the_month_days text := pgagent.escapement_selected(month_days, 32);
+  the_months text := pgagent.escapement_selected(months, 12);
+  -- The minutes of a day that are selected and not excepted on every day.
+  open_minutes bit varying;
+  excepts bool;
+  excepted_times bit varying;
+  excepts_dates bool;
+  excepts_minutes bool;
+  at timestamptz;
   local timestamp;
   match timestamp;
   unchanged timestamptz;
@@ -249,38 +254,39 @@ BEGIN
   END IF;
 
   SELECT
-    coalesce(array_agg(jexdate) FILTER (WHERE jextime IS NULL AND jexdate IS NOT NULL), '{}'),
-    coalesce(array_agg((extract(epoch FROM jextime) / 60)::int4) FILTER (WHERE jexdate IS NULL AND jextime IS NOT NULL), '{}'),
-    coalesce(array_agg(jexdate + jextime) FILTER (WHERE jexdate < '290000-01-01' AND jextime < '24:00'), '{}')
-  INTO excepted_days, excepted_times, excepted_minutes
+    count(*) > 0, bit_or(pgagent.escapement_minute(jextime)) FILTER (WHERE jexdate IS NULL),
+    bool_or(jexdate IS NOT NULL), bool_or(jexdate IS NOT NULL AND jextime IS NOT NULL)
+  INTO excepts, excepted_times, excepts_dates, excepts_minutes
   FROM pgagent.pga_exception
-  WHERE jexscid = schedule_id AND (jextime IS NULL OR extract(second FROM jextime) = 0);
+  WHERE jexscid = schedule_id;
 
-  IF NOT EXISTS (
-    SELECT FROM unnest(the_months) month, unnest(the_month_days) day
-    WHERE day NOT IN (30, 31) OR month NOT IN (2, 4, 6, 9, 11) OR day = 30 AND month <> 2
-  ) OR NOT EXISTS (
-    SELECT FROM unnest(the_hours) hour, unnest(the_minutes) minute
-    WHERE hour * 60 + minute <> ALL (excepted_times)
+  open_minutes := replace(
+    replace(the_hours, '0', repeat('0', 60)), '1', pgagent.escapement_selected(minutes, 60)
+  )::bit(1440) & ~coalesce(excepted_times, B'0'::bit(1440));
+
+  -- Some minute is left, and some month has some day: of 30 days, none but February lacks, of 31, seven have.
+  IF position(B'1' IN open_minutes) = 0 OR NOT (
+    position('1' IN overlay(the_month_days PLACING '00' FROM 30)) > 0
+    OR substr(the_month_days, 30, 1) = '1' AND the_months <> '010000000000'
+    OR substr(the_month_days, 31, 1) = '1' AND the_months::bit(12) & B'101010110101' <> B'000000000000'
   ) THEN
     RETURN NULL;
   END IF;
 
   -- Nothing selected but week days: every second minute.
-  IF true <> ALL (minutes || hours || month_days || months) IS NOT FALSE THEN
-    occurrence := pgagent.escapement_every_second_minute(
-      soonest, the_weekdays, excepted_days, excepted_times, excepted_minutes
-    );
+  IF (true = ANY (minutes) OR true = ANY (hours) OR true = ANY (month_days) OR true = ANY (months)) IS NOT TRUE THEN
+    occurrence := pgagent.escapement_every_second_minute(schedule_id, soonest, the_weekdays, excepts);
 
   -- Every hour: by elapsed time, from one change of clocks to the next.
-  ELSIF cardinality(the_hours) = 24 THEN
+  ELSIF position('0' IN the_hours) = 0 THEN
+    at := soonest;
     LOOP
       local := at::timestamp;
       match := pgagent.escapement_next_match(
-        local, the_minutes, the_hours, the_weekdays, the_month_days, the_months,
-        excepted_days, excepted_times, excepted_minutes
+        schedule_id, local, open_minutes, the_weekdays, the_month_days, the_months,
+        excepts_dates, excepts_minutes
       );
-      unchanged := at + interval '1 second' * extract(epoch FROM match - local);
+      unchanged := at + interval '1 second' * date_part('epoch', match - local);
       change := pgagent.escapement_clock_change(at, least(unchanged, at + interval '26 hours'));
       IF change IS NOT NULL THEN
         at := change;
@@ -296,15 +302,17 @@ BEGIN
   -- the gap's first, and while clocks repeat themselves, the first that they show anew.
   ELSE
     local := soonest::timestamp;
-    IF pgagent.escapement_instant(local) < soonest THEN
+    IF local - (soonest - interval '26 hours')::timestamp = interval '26 hours' THEN
+      -- They have not been changed lately.
+    ELSIF pgagent.escapement_instant(local) < soonest THEN
       change := pgagent.escapement_clock_change(pgagent.escapement_instant(local), soonest);
       local := (change - interval '1 second')::timestamp + interval '1 second';
     ELSE
       local := least(local, (soonest - interval '1 second')::timestamp + interval '1 second');
     END IF;
     occurrence := pgagent.escapement_instant(pgagent.escapement_next_match(
-      local, the_minutes, the_hours, the_weekdays, the_month_days, the_months,
-      excepted_days, excepted_times, excepted_minutes
+      schedule_id, local, open_minutes, the_weekdays, the_month_days, the_months,
+      excepts_dates, excepts_minutes
     ));
   END IF;
 
@@ -315,90 +323,116 @@ COMMENT ON FUNCTION pgagent.escapement_next_run_here(
   int4, timestamptz, timestamptz, bool[], bool[], bool[], bool[], bool[], timestamptz
 ) IS 'The next occurrence of a schedule after a moment, in the time zone of the session';
 
--- The selected numbers, from a list that begins with the one for `first`; all of them if none is selected.
-CREATE OR REPLACE FUNCTION pgagent.escapement_selected(selection bool[], first int4, last int4)
-RETURNS int4[] LANGUAGE sql IMMUTABLE AS $$
-  SELECT coalesce(
-    (
-      SELECT array_agg(subscript + first - 1 ORDER BY subscript)
-      FROM generate_subscripts(selection, 1) subscript
-      WHERE selection[subscript] AND subscript BETWEEN 1 AND last - first + 1
-    ),
-    (SELECT array_agg(number ORDER BY number) FROM generate_series(first, last) number)
-  )
+-- A digit for each number that may be selected: 1 if it is. Where nothing is selected, everything is.
+CREATE OR REPLACE FUNCTION pgagent.escapement_selected(selection bool[], count int4) RETURNS text LANGUAGE sql STABLE AS $$
+  SELECT CASE WHEN true = ANY (selection)
+    THEN rpad(translate(array_to_string(selection, '', 'f'), 'tf', '10'), count, '0')
+    ELSE repeat('1', count)
+  END
 $$;
-COMMENT ON FUNCTION pgagent.escapement_selected(bool[], int4, int4) IS 'What a list of selected numbers selects';
+COMMENT ON FUNCTION pgagent.escapement_selected(bool[], int4) IS 'What a list of selected numbers selects';
+
+-- A time as one bit of the minutes of a day. One with seconds is none of them.
+CREATE OR REPLACE FUNCTION pgagent.escapement_minute(at time) RETURNS bit LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN date_part('second', at) = 0 THEN B'1'::bit(1440) >> (date_part('epoch', at) / 60)::int4 END
+$$;
+COMMENT ON FUNCTION pgagent.escapement_minute(time) IS 'A time as one bit of the minutes of a day';
 
 -- The first local time, not before another, that is selected and not excepted, as if clocks were never changed. There
--- must be one on some day without exceptions.
+-- must be one on some day without exceptions. Days are sought by months, as bits: one month in 40 years is the rarest to
+-- have a day. A day on which all selected minutes are excepted is passed over like one that is excepted itself.
 CREATE OR REPLACE FUNCTION pgagent.escapement_next_match(
-  earliest timestamp, minutes int4[], hours int4[], weekdays int4[], month_days int4[], months int4[],
-  excepted_days date[], excepted_times int4[], excepted_minutes timestamp[]
+  schedule_id int4, earliest timestamp, open_minutes bit, weekdays text, month_days text, months text,
+  excepts_dates bool, excepts_minutes bool
 ) RETURNS timestamp LANGUAGE plpgsql STABLE AS $$
 DECLARE
-  day date := pgagent.escapement_next_day(earliest::date, weekdays, month_days, months);
-  first_minute int4 := ceil(extract(epoch FROM earliest - day) / 60);
-  minute_of_day int4;
-BEGIN
-  LOOP
-    IF day <> ALL (excepted_days) THEN
-      minute_of_day := (
-        SELECT min(hour * 60 + minute)
-        FROM unnest(hours) hour, unnest(minutes) minute
-        WHERE hour * 60 + minute >= first_minute
-          AND (excepted_times = '{}' OR hour * 60 + minute <> ALL (excepted_times))
-          AND (excepted_minutes = '{}' OR day + make_time(hour, minute, 0) <> ALL (excepted_minutes))
-      );
-      IF minute_of_day IS NOT NULL THEN
-        RETURN day + interval '1 minute' * minute_of_day;
-      END IF;
-    END IF;
-    day := pgagent.escapement_next_day(day + 1, weekdays, month_days, months);
-    first_minute := 0;
-  END LOOP;
-END
-$$;
-COMMENT ON FUNCTION pgagent.escapement_next_match(
-  timestamp, int4[], int4[], int4[], int4[], int4[], date[], int4[], timestamp[]
-) IS 'The next selected local time that is not excepted';
-
--- The first day, not before another, whose month, month day and week day are all selected, by months: one in 40 years
--- is the rarest. Month day 32 is the last of its month.
-CREATE OR REPLACE FUNCTION pgagent.escapement_next_day(earliest date, weekdays int4[], month_days int4[], months int4[])
-RETURNS date LANGUAGE plpgsql IMMUTABLE AS $$
-DECLARE
-  first date := date_trunc('month', earliest::timestamp)::date;
+  weeks bit varying := repeat(weekdays, 6)::bit varying;
+  days_of_month bit varying := month_days::bit varying;
+  has_last_day bool := right(month_days, 1) = '1';
+  first date := date_trunc('month', earliest)::date;
+  day int4 := date_part('day', earliest);
+  minute int4 := ceil(date_part('epoch', earliest - date_trunc('day', earliest)) / 60);
   length int4;
-  day date;
+  days bit varying;
+  skipped int4;
+  -- Of the thousand days from one on, those that are not excepted, which serve until another.
+  open_days bit varying;
+  open_from date;
+  open_until date := CASE WHEN excepts_dates THEN '-infinity' ELSE 'infinity' END;
+  minutes_today bit varying;
 BEGIN
+  -- To a month that is selected.
+  skipped := position('1' IN substr(months || months, date_part('month', first)::int4)) - 1;
+  IF skipped > 0 THEN
+    first := (first + interval '1 month' * skipped)::date;
+    day := 1;
+    minute := 0;
+  END IF;
+
   LOOP
-    IF extract(month FROM first)::int4 = ANY (months) THEN
-      length := (first + interval '1 month')::date - first;
-      day := (
-        SELECT min(first + least(number, length) - 1)
-        FROM unnest(month_days) number
-        WHERE (number <= length OR number = 32)
-          AND first + least(number, length) - 1 >= earliest
-          AND extract(dow FROM first + least(number, length) - 1)::int4 = ANY (weekdays)
-      );
-      IF day IS NOT NULL THEN
-        RETURN day;
-      END IF;
+    IF first > open_until THEN
+      SELECT ~bit_or(B'1'::bit(1000) >> jexdate - first), first, first + 1000 - 32
+      INTO open_days, open_from, open_until
+      FROM (
+        SELECT jexdate
+        FROM pgagent.pga_exception
+        WHERE jexscid = schedule_id AND jexdate BETWEEN first AND first + 999 AND jextime IS NULL
+        UNION ALL
+        SELECT jexdate
+        FROM pgagent.pga_exception
+        WHERE excepts_minutes
+          AND jexscid = schedule_id AND jexdate BETWEEN first AND first + 999 AND jextime IS NOT NULL
+        GROUP BY jexdate
+        HAVING bit_or(pgagent.escapement_minute(jextime)) & open_minutes = open_minutes
+      ) AS excepted;
     END IF;
-    first := (first + interval '1 month')::date;
+    length := (first + interval '1 month')::date - first;
+    days := CASE WHEN has_last_day THEN set_bit(days_of_month, length - 1, 1) ELSE days_of_month END
+      & substring(weeks FROM date_part('dow', first)::int4 + 1 FOR 32)
+      & coalesce(substring(open_days FROM first - open_from + 1 FOR 32), ~B'0'::bit(32));
+    LOOP
+      skipped := position(B'1' IN substring(days FROM day)) - 1;
+      EXIT WHEN skipped NOT BETWEEN 0 AND length - day;
+      IF skipped > 0 THEN
+        day := day + skipped;
+        minute := 0;
+      END IF;
+      IF excepts_minutes THEN
+        minutes_today := open_minutes & ~coalesce(
+          (
+            SELECT bit_or(pgagent.escapement_minute(jextime))
+            FROM pgagent.pga_exception
+            WHERE jexscid = schedule_id AND jexdate = first + day - 1
+          ),
+          B'0'::bit(1440)
+        );
+      END IF;
+      skipped := position(B'1' IN substring(coalesce(minutes_today, open_minutes) FROM minute + 1)) - 1;
+      IF skipped >= 0 THEN
+        RETURN first + make_interval(days => day - 1, mins => minute + skipped);
+      END IF;
+      day := day + 1;
+      minute := 0;
+    END LOOP;
+    first := (first + interval '1 month' * position('1' IN substr(months || months, date_part('month', first)::int4 + 1)))::date;
+    day := 1;
+    minute := 0;
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION pgagent.escapement_next_day(date, int4[], int4[], int4[]) IS 'The next selected day';
+COMMENT ON FUNCTION pgagent.escapement_next_match(int4, timestamp, bit, text, text, text, bool, bool)
+  IS 'The next selected local time that is not excepted';
 
 -- Every second minute of the selected week days, from the second possible one. Past days that are not selected it goes
 -- on at midnight, or, if it went an even number of days further, one minute later.
 CREATE OR REPLACE FUNCTION pgagent.escapement_every_second_minute(
-  soonest timestamptz, weekdays int4[], excepted_days date[], excepted_times int4[], excepted_minutes timestamp[]
+  schedule_id int4, soonest timestamptz, weekdays text, excepts bool
 ) RETURNS timestamptz LANGUAGE plpgsql STABLE AS $$
 DECLARE
-  -- Exceptions on every day repeat themselves after seven days, each entered at either of two minutes.
-  days_left int4 := 14 * (cardinality(excepted_days) + cardinality(excepted_minutes) + 2);
+  excepted_days date[] := '{}';
+  excepted_times int4[] := '{}';
+  excepted_minutes timestamp[] := '{}';
+  days_left int4;
   at timestamptz := soonest;
   today date;
   days int4;
@@ -407,14 +441,26 @@ DECLARE
   last_excepted date;
   minutes_left int4;
 BEGIN
+  IF excepts THEN
+    SELECT
+      coalesce(array_agg(jexdate) FILTER (WHERE jextime IS NULL AND jexdate IS NOT NULL), '{}'),
+      coalesce(array_agg((date_part('epoch', jextime) / 60)::int4) FILTER (WHERE jexdate IS NULL AND jextime IS NOT NULL), '{}'),
+      coalesce(array_agg(jexdate + jextime) FILTER (WHERE jexdate < '290000-01-01' AND jextime < '24:00'), '{}')
+    INTO excepted_days, excepted_times, excepted_minutes
+    FROM pgagent.pga_exception
+    WHERE jexscid = schedule_id AND (jextime IS NULL OR date_part('second', jextime) = 0);
+  END IF;
+
+  -- Exceptions on every day repeat themselves after seven days, each entered at either of two minutes.
+  days_left := 14 * (cardinality(excepted_days) + cardinality(excepted_minutes) + 2);
   WHILE days_left > 0 LOOP
     today := at::timestamp::date;
     candidate := at + interval '1 minute';
-    IF extract(dow FROM today)::int4 <> ALL (weekdays) OR candidate::timestamp::date <> today THEN
+    IF substr(weekdays, date_part('dow', today)::int4 + 1, 1) = '0' OR candidate::timestamp::date <> today THEN
       days := 0;
       LOOP
         days := days + 1;
-        CONTINUE WHEN extract(dow FROM today + days)::int4 <> ALL (weekdays);
+        CONTINUE WHEN substr(weekdays, date_part('dow', today + days)::int4 + 1, 1) = '0';
         candidate := pgagent.escapement_instant((today + days)::timestamp);
         IF days % 2 = 0 THEN
           candidate := candidate + interval '1 minute';
@@ -423,10 +469,13 @@ BEGIN
       END LOOP;
     END IF;
 
+    IF NOT excepts THEN
+      RETURN candidate;
+    END IF;
     local := candidate::timestamp;
     today := local::date;
     IF today <> ALL (excepted_days)
-      AND (extract(epoch FROM local - today) / 60)::int4 <> ALL (excepted_times)
+      AND (date_part('epoch', local - today) / 60)::int4 <> ALL (excepted_times)
       AND local <> ALL (excepted_minutes)
     THEN
       RETURN candidate;
@@ -438,14 +487,14 @@ BEGIN
     END IF;
     at := candidate + interval '1 minute';
     IF today = ANY (excepted_days) THEN
-      minutes_left := ceil(extract(epoch FROM pgagent.escapement_instant((today + 1)::timestamp) - candidate) / 60);
+      minutes_left := ceil(date_part('epoch', pgagent.escapement_instant((today + 1)::timestamp) - candidate) / 60);
       at := candidate + interval '1 minute' * (2 * ((minutes_left + 1) / 2) - 1);
     END IF;
   END LOOP;
   RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION pgagent.escapement_every_second_minute(timestamptz, int4[], date[], int4[], timestamp[])
+COMMENT ON FUNCTION pgagent.escapement_every_second_minute(int4, timestamptz, text, bool)
   IS 'The next occurrence of a schedule that selects nothing but week days';
 
 -- The instant at which clocks show a time: the first, if they do twice, and the end of the gap, if they never do.
@@ -453,14 +502,19 @@ CREATE OR REPLACE FUNCTION pgagent.escapement_instant(local timestamp) RETURNS t
 DECLARE
   -- PostgreSQL takes the later of two, and moves a time in a gap by the length of the gap.
   later timestamptz := local::timestamptz;
-  moved int4 := extract(epoch FROM later::timestamp - local);
+  a_day_before timestamp := (later - interval '26 hours')::timestamp + interval '26 hours';
+  moved int4;
   repeated int4;
   earlier timestamptz;
 BEGIN
+  IF later::timestamp = local AND a_day_before = local THEN
+    RETURN later;
+  END IF;
+  moved := date_part('epoch', later::timestamp - local);
   IF moved <> 0 THEN
     RETURN coalesce(pgagent.escapement_clock_change(later - interval '1 second' * moved, later), later);
   END IF;
-  repeated := extract(epoch FROM (later - interval '26 hours')::timestamp + interval '26 hours' - local);
+  repeated := date_part('epoch', a_day_before - local);
   earlier := later - interval '1 second' * repeated;
   RETURN CASE WHEN repeated > 0 AND earlier::timestamp = local THEN earlier ELSE later END;
 END
@@ -479,7 +533,7 @@ BEGIN
     RETURN NULL;
   END IF;
   WHILE changed - same > interval '1 second' LOOP
-    middle := same + interval '1 second' * floor(extract(epoch FROM changed - same) / 2);
+    middle := same + interval '1 second' * floor(date_part('epoch', changed - same) / 2);
     IF middle::timestamp - since::timestamp = middle - since THEN
       same := middle;
     ELSE

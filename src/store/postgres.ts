@@ -184,7 +184,7 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
   const claimDue = (slots: number) =>
     Effect.gen(function* () {
       const askedAt = yield* monotonicMs
-      const wantsOutlook = askedAt >= outlookAt + outlookEveryMs
+      const wantsOutlook = slots === 0 || askedAt >= outlookAt + outlookEveryMs
       const row = yield* claim(slots, wantsOutlook)
       if (row.pid !== pid()) return yield* new ServerError({ message: sharedSession, sqlstate: '' })
       const nowMs = yield* monotonicMs
@@ -203,7 +203,8 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
         nextDueInMs: nextDue === null ? undefined : Number(nextDue) - row.now,
         heldBack,
         orphans: absent.outlook(nowMs),
-        othersRun,
+        // What was not asked may be so.
+        othersRun: othersRun || row.outlook === null,
       }
     }).pipe(
       Effect.catchIf(isRefusalOfClaims, ({ message }) =>

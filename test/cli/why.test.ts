@@ -114,7 +114,9 @@ describe('escapement why', () => {
     const agent = await new AgentProcess(['-l', '2', '--host', 'delta', database.conninfo]).serving()
     expect((await escapement(['run', 'endless', database.conninfo])).exitCode).toBe(0)
     agent.child.kill('SIGTERM')
-    await until(async () => (await noted('stopping')).length > 0, { what: 'the agent to note that it is stopping' })
+    await until(async () => (await noted('stopping', 'delta')).length > 0, {
+      what: 'the agent to note that it is stopping',
+    })
     await everyMinute(late)
     expect(await answer(late)).toMatchObject({
       type: 'waiting',
@@ -128,7 +130,7 @@ describe('escapement why', () => {
       type: 'waiting',
       because: { type: 'noAgent', last: { host: 'delta', end: 'signedOff' } },
     })
-    expect(await noted('stopping')).toHaveLength(1)
+    expect(await noted('stopping', 'delta')).toHaveLength(1)
   })
 
   test('says as a guest what cannot be known, and what a role may not read', async ({ skip }) => {
@@ -158,7 +160,8 @@ describe('escapement why', () => {
     return skipped.at(-1)?.reason ?? {}
   }
 
-  async function noted(what: string): Promise<readonly object[]> {
-    return (await client.query('SELECT FROM pgagent.escapement_history WHERE what = $1', [what])).rows
+  async function noted(what: string, host?: string): Promise<readonly object[]> {
+    const { rows } = await client.query('SELECT who AS host FROM pgagent.escapement_history WHERE what = $1', [what])
+    return rows.filter((row) => host === undefined || row.host === host)
   }
 })

@@ -32,7 +32,7 @@ const added = {
     'escapement_instant',
     'escapement_is_time_zone',
     'escapement_job_next_run',
-    'escapement_next_day',
+    'escapement_minute',
     'escapement_next_match',
     'escapement_next_run',
     'escapement_next_run_here',

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Instant } from '../../src/domain/job.ts'
 import { nextOccurrence } from '../../src/domain/next-run.ts'
+import type { Schedule } from '../../src/domain/schedule.ts'
 import { createDatabase, realServer, type TestDatabase } from '../support/postgres.ts'
 import { askInstalled, askNextSchedule, storeSchedules } from './ask-database.ts'
 import { type Case, casesOfPgagent, randomCases } from './random-cases.ts'
@@ -25,6 +26,18 @@ test('the database and the agent find the same next run, in every zone and at ev
   expect(differences(cases, answers.flat())).toEqual([])
 }, 120_000)
 
+test('both pass over as many excepted days as there are, however far apart', async () => {
+  const client = await database.client()
+  await client.query('DELETE FROM pgagent.pga_schedule')
+  const cases = exceptedCases()
+  await storeSchedules(client, cases)
+
+  const answers = await askInstalled(client, cases)
+
+  expect(answers.map(text)).toEqual(cases.map(({ expected }) => text(expected)))
+  expect(differences(cases, answers)).toEqual([])
+})
+
 test('the agent finds the next run that the real pgagent finds, where that is right', async ({ skip }) => {
   const real = await (await realServer())?.createDatabase({ extension: true })
   if (real === undefined) return skip()
@@ -39,6 +52,44 @@ test('the agent finds the next run that the real pgagent finds, where that is ri
   expect(differences(cases, answers)).toEqual([])
   await real.drop()
 }, 120_000)
+
+/** Schedules at 3:00 and 3:30, of whose next days some are excepted: as a day, by both times, or by one of them. */
+function exceptedCases(): (Case & { readonly expected: Instant })[] {
+  const now = Date.UTC(2030, 0, 31, 3, 10)
+  const selections = [
+    { months: [2], monthDays: [29] },
+    { months: [2], monthDays: [29], weekdays: [1] },
+    { monthDays: [1] },
+    { monthDays: [13], weekdays: [5] },
+    { months: [1, 4], lastDay: true },
+    { weekdays: [4] },
+    {},
+    { hours: [] },
+  ]
+  const ways = [[undefined], ['03:00:00', '03:30:00'], ['03:30:00']]
+  return selections
+    .flatMap((selected) => ways.flatMap((times) => [1, 2, 11, 100].map((count) => ({ selected, times, count }))))
+    .map(({ selected, times, count }, index) => {
+      const plain: Schedule = {
+        ...{ id: index + 1, name: '', start: 0, minutes: [0, 30], hours: [3], weekdays: [], monthDays: [], months: [] },
+        ...{ lastDay: false, exceptions: [], ...selected },
+      }
+      const occurrences: Instant[] = []
+      const days = new Set<string>()
+      for (let at = now - 60_000; days.size < count + 2; ) {
+        at = nextOccurrence(plain, at, 'UTC') ?? Number.NaN
+        occurrences.push(at)
+        days.add(text(at).slice(0, 10))
+      }
+      const exceptions = [...days]
+        .slice(0, count)
+        .flatMap((date) => times.map((time) => (time === undefined ? { date } : { date, time })))
+      const isExcepted = (at: Instant) =>
+        exceptions.some(({ date, time }) => text(at).startsWith(`${date}T${time?.slice(0, 5) ?? ''}`))
+      const expected = occurrences.find((at) => !isExcepted(at)) ?? Number.NaN
+      return { schedule: { ...plain, exceptions }, now, timeZone: 'UTC', expected }
+    })
+}
 
 /** The cases in which another finds another next run than the agent, as far as anyone would read. */
 function differences(cases: readonly Case[], theirs: readonly (Instant | undefined)[]) {
