@@ -5,9 +5,9 @@ import * as Exit from 'effect/Exit'
 import * as Option from 'effect/Option'
 import * as Result from 'effect/Result'
 import * as Scope from 'effect/Scope'
-import * as Semaphore from 'effect/Semaphore'
 import { ConnectError } from './connect-error.ts'
 import type { ConninfoKeywords } from './conninfo.ts'
+import { enter, type Lease, leave, release, type Target, Targets, turn } from './pool-target.ts'
 import { answers, resetSession } from './reset-session.ts'
 import { openSession, type Session, type SessionOptions } from './session.ts'
 
@@ -87,23 +87,8 @@ const turnMs = 5
 /** A session that answered so short a time ago is not asked whether it is there. */
 const freshMs = 1_000
 
-/** One session, and the scope that closes it. */
-type Lease = { readonly scope: Scope.Closeable; session?: Session; answeredAt: number }
-
-type Target = {
-  readonly permits: Semaphore.Semaphore
-  readonly idle: Lease[]
-  users: number
-  isSwept: boolean
-  /** Until when the server is not asked for another session, since it had no room. */
-  crowdedUntil: number
-}
-
-class Targets {
-  readonly byKey = new Map<string, Target>()
-  readonly leases = new Set<Lease>()
-  isClosed = false
-}
+/** What a borrower holds, or is about to. */
+type Held = { lease?: Lease; frame?: Frame; isCounted?: true }
 
 function lend<A, E>(
   targets: Targets,
@@ -123,7 +108,7 @@ function lend<A, E>(
     return Effect.uninterruptibleMask((restore) =>
       Effect.gen(function* () {
         for (;;) {
-          const held: { lease?: Lease; frame?: Frame } = {}
+          const held: Held = {}
           const wasIdle = target.idle.length > 0
           const exit = yield* Effect.exit(
             restore(
@@ -135,6 +120,7 @@ function lend<A, E>(
           )
           if (held.lease !== undefined)
             yield* giveBack(target, held.lease, Exit.isSuccess(exit) ? held.frame : undefined)
+          if (held.isCounted) release(target)
           const gone = Exit.findErrorOption(exit).pipe(Option.filter((error) => error instanceof NotBegun))
           if (Option.isNone(gone)) return yield* exit as Exit.Exit<A, Exclude<E, NotBegun> | ConnectError>
           if (!wasIdle) return yield* Effect.fail(neverBegun(gone.value.reason))
@@ -144,9 +130,11 @@ function lend<A, E>(
   }
 
   /** An idle session that is there, else a new one. What is under way is in `held`, for the case of an interruption. */
-  function take(target: Target, held: { lease?: Lease }): Effect.Effect<Session, ConnectError> {
+  function take(target: Target, held: Held): Effect.Effect<Session, ConnectError> {
     return Effect.gen(function* () {
       const since = performance.now()
+      yield* turn(target)
+      held.isCounted = true
       for (;;) {
         const idle = yield* takeIdle(target, held)
         if (idle !== undefined) return idle
@@ -170,7 +158,7 @@ function lend<A, E>(
     })
   }
 
-  function takeIdle(target: Target, held: { lease?: Lease }): Effect.Effect<Session | undefined> {
+  function takeIdle(target: Target, held: Held): Effect.Effect<Session | undefined> {
     return Effect.gen(function* () {
       for (let lease = target.idle.pop(); lease !== undefined; lease = target.idle.pop()) {
         held.lease = lease
@@ -184,7 +172,7 @@ function lend<A, E>(
     })
   }
 
-  function open(held: { lease?: Lease }): Effect.Effect<Session, ConnectError> {
+  function open(held: Held): Effect.Effect<Session, ConnectError> {
     return Effect.suspend(() => {
       const lease: Lease = { scope: Scope.makeUnsafe(), answeredAt: 0 }
       held.lease = lease
@@ -262,25 +250,6 @@ function isFresh({ answeredAt }: Lease): boolean {
 
 function neverBegun(message: string): ConnectError {
   return new ConnectError({ kind: 'unreachable', message, isAboutTls: false })
-}
-
-function enter(targets: Targets, key: string, sessionsMax: number): Target {
-  const target = targets.byKey.get(key) ?? {
-    permits: Semaphore.makeUnsafe(sessionsMax),
-    idle: [],
-    users: 0,
-    isSwept: false,
-    crowdedUntil: 0,
-  }
-  target.users++
-  targets.byKey.set(key, target)
-  return target
-}
-
-/** Forgets a target that nobody uses and that has no session, since connection strings come and go. */
-function leave(targets: Targets, key: string, target: Target, users = 1): void {
-  target.users -= users
-  if (target.users === 0 && target.idle.length === 0) targets.byKey.delete(key)
 }
 
 function closeAll(targets: Targets): Effect.Effect<void> {

@@ -208,6 +208,13 @@ describe('sessions are pooled', () => {
     expect(await sessions()).toHaveLength(3)
   })
 
+  test('steps that take long do not wait for each other', async () => {
+    const execute = await executor({ sessionsMax: 50 })
+    const started = Array.from({ length: 30 }, (_, n) => start(execute, stepOf({ code: `SELECT pg_sleep(60 + ${n})` })))
+    await until(async () => (await sessions()).length === 30, { timeoutMs: 30_000, what: 'all of them to run' })
+    await Promise.all(started.map(({ fiber }) => interrupt(fiber)))
+  })
+
   test('where the server has no room for more, steps wait for the sessions that it let in', async () => {
     await watcher.query(`CREATE ROLE few_${database.name} LOGIN PASSWORD 'few' CONNECTION LIMIT 2`)
     const target = { conninfo: `${database.conninfo} user=few_${database.name} password=few` }

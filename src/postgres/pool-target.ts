@@ -1,0 +1,97 @@
+import * as Effect from 'effect/Effect'
+import type * as Scope from 'effect/Scope'
+import * as Semaphore from 'effect/Semaphore'
+import type { Session } from './session.ts'
+
+/** One session, and the scope that closes it. */
+export type Lease = { readonly scope: Scope.Closeable; session?: Session; answeredAt: number }
+
+/** What a pool knows of one target. */
+export type Target = {
+  readonly permits: Semaphore.Semaphore
+  readonly idle: Lease[]
+  users: number
+  isSwept: boolean
+  /** Until when the server is not asked for another session, since it had no room. */
+  crowdedUntil: number
+  /** Sessions that are lent, or being opened to be. */
+  busy: number
+  /** When one was last lent, or given back. */
+  movedAt: number
+  /** Borrowers that wait for one to be given back, the longest first. */
+  readonly waiting: (() => void)[]
+}
+
+/** All of them. */
+export class Targets {
+  readonly byKey = new Map<string, Target>()
+  readonly leases = new Set<Lease>()
+  isClosed = false
+}
+
+export function enter(targets: Targets, key: string, sessionsMax: number): Target {
+  const target = targets.byKey.get(key) ?? {
+    permits: Semaphore.makeUnsafe(sessionsMax),
+    idle: [],
+    users: 0,
+    isSwept: false,
+    crowdedUntil: 0,
+    busy: 0,
+    movedAt: 0,
+    waiting: [],
+  }
+  target.users++
+  targets.byKey.set(key, target)
+  return target
+}
+
+/** Forgets a target that nobody uses and that has no session, since connection strings come and go. */
+export function leave(targets: Targets, key: string, target: Target, users = 1): void {
+  target.users -= users
+  if (target.users === 0 && target.idle.length === 0) targets.byKey.delete(key)
+}
+
+/**
+ * So many sessions keep a server busy, and more of them at once make it slower. While they are given back as fast as they
+ * are lent, which is to say within `briefMs`, who wants one more waits for one of them, though not for long.
+ */
+const fewBusy = 8
+const briefMs = 20
+const patienceMs = 250
+
+/** Waits for a borrower's turn, and counts it as busy; `release` ends that. */
+export function turn(target: Target): Effect.Effect<void> {
+  return Effect.gen(function* () {
+    const since = performance.now()
+    while (target.busy >= fewBusy && performance.now() - target.movedAt < briefMs) {
+      if (performance.now() - since > patienceMs) break
+      yield* givenBack(target)
+    }
+    target.busy++
+    target.movedAt = performance.now()
+  })
+}
+
+export function release(target: Target): void {
+  target.busy--
+  target.movedAt = performance.now()
+  target.waiting[0]?.()
+}
+
+/** Waits until a session is given back, or none has been for a while. */
+function givenBack(target: Target): Effect.Effect<void> {
+  return Effect.callback<void>((resume) => {
+    const leave = () => {
+      clearTimeout(timer)
+      const place = target.waiting.indexOf(wake)
+      if (place >= 0) target.waiting.splice(place, 1)
+    }
+    const wake = () => {
+      leave()
+      resume(Effect.void)
+    }
+    const timer = setTimeout(wake, Math.max(1, target.movedAt + briefMs - performance.now()))
+    target.waiting.push(wake)
+    return Effect.sync(leave)
+  })
+}
