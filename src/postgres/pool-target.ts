@@ -59,7 +59,7 @@ const fewBusy = 8
 const briefMs = 20
 const patienceMs = 250
 
-/** Waits for a borrower's turn, and counts it as busy; `release` ends that. */
+/** Waits until it is a borrower's turn; who then takes a session is to `occupy` at once, and to `release` at last. */
 export function turn(target: Target): Effect.Effect<void> {
   return Effect.gen(function* () {
     const since = performance.now()
@@ -67,9 +67,12 @@ export function turn(target: Target): Effect.Effect<void> {
       if (performance.now() - since > patienceMs) break
       yield* givenBack(target)
     }
-    target.busy++
-    target.movedAt = performance.now()
   })
+}
+
+export function occupy(target: Target): void {
+  target.busy++
+  target.movedAt = performance.now()
 }
 
 export function release(target: Target): void {

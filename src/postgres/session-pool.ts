@@ -7,7 +7,7 @@ import * as Result from 'effect/Result'
 import * as Scope from 'effect/Scope'
 import { ConnectError } from './connect-error.ts'
 import type { ConninfoKeywords } from './conninfo.ts'
-import { enter, type Lease, leave, release, type Target, Targets, turn } from './pool-target.ts'
+import { enter, type Lease, leave, occupy, release, type Target, Targets, turn } from './pool-target.ts'
 import { answers, resetSession } from './reset-session.ts'
 import { openSession, type Session, type SessionOptions } from './session.ts'
 
@@ -134,6 +134,7 @@ function lend<A, E>(
     return Effect.gen(function* () {
       const since = performance.now()
       yield* turn(target)
+      occupy(target)
       held.isCounted = true
       for (;;) {
         const idle = yield* takeIdle(target, held)

@@ -33,7 +33,7 @@ export function batched<Item, Answer, E>(options: {
   type Exited = Exit.Exit<Answer, E | Busy | SessionLost>
   type Waiting = { readonly item: Item; readonly answered: Deferred.Deferred<Answer, E | Busy | SessionLost> }
   const { send, refused } = options
-  let waiting: Waiting[] = []
+  const waiting: Waiting[] = []
   let isFlying = false
 
   /** What is asked for at the same time as the first travels along with it. */
@@ -46,17 +46,8 @@ export function batched<Item, Answer, E>(options: {
         Deferred.doneUnsafe(answered, exits[index] ?? unanswered)
       })
     }
-  }).pipe(
-    Effect.onExit((exit) =>
-      Effect.sync(() => {
-        isFlying = false
-        const left = waiting
-        waiting = []
-        for (const { answered } of left)
-          Deferred.doneUnsafe(answered, Exit.isFailure(exit) ? (exit as Exit.Exit<never>) : unanswered)
-      }),
-    ),
-  )
+    isFlying = false
+  })
 
   return (item) =>
     Effect.suspend(() => {
