@@ -29,16 +29,15 @@ async function run({ quick, startServer, tell }: Bench): Promise<Measured> {
     { who: 'Escapement', schema: 'installed', due: 10_000, rounds: quick ? 0 : 2 },
   ]
   const rows: Cell[][] = []
-  const single: number[] = []
+  let single: Late = { runs: [], steps: [] }
   for (const plan of plans.filter(({ rounds }) => rounds > 0)) {
     const { who, schema, due, rounds } = plan
     tell(`${who}, ${schema}, ${due} due, ${rounds} times`)
     const { runs, steps } = await late(await Site.create(server, schema), plan)
-    if (who === 'Escapement' && schema === 'installed' && due === 1) single.push(...steps)
+    if (who === 'Escapement' && schema === 'installed' && due === 1) single = { runs, steps }
     const shown = (values: readonly number[]) => [median(values), quantile(values, 0.99), quantile(values, 1)]
     rows.push([`${who}, ${schema}`, due, rounds, ...shown(runs), ...shown(steps)])
   }
-  const [p50, p99] = [0.5, 0.99].map((share) => quantile(single, share) ?? Number.POSITIVE_INFINITY) as [number, number]
   return {
     tables: [
       {
@@ -49,23 +48,25 @@ async function run({ quick, startServer, tell }: Bench): Promise<Measured> {
         rows,
       },
     ],
-    checks: [
-      {
-        wanted: 'one job on an idle machine: p50 under 5 ms',
-        seen: `${p50.toFixed(1)} ms to its step`,
-        holds: p50 < 5,
-      },
-      {
-        wanted: 'one job on an idle machine: p99 under 20 ms',
-        seen: `${p99.toFixed(1)} ms to its step`,
-        holds: p99 < 20,
-      },
-    ],
+    checks: [check('p50', 0.5, 5, single), check('p99', 0.99, 20, single)],
   }
 }
 
+/** The start is that of the run, as its log says; when its step's statement began is told beside it. */
+function check(name: string, share: number, limitMs: number, { runs, steps }: Late) {
+  const [run, step] = [runs, steps].map((all) => quantile(all, share) ?? Number.POSITIVE_INFINITY) as [number, number]
+  return {
+    wanted: `one job on an idle machine: ${name} under ${limitMs} ms`,
+    seen: `${run.toFixed(1)} ms to its run, ${step.toFixed(1)} ms to its step`,
+    holds: run < limitMs,
+  }
+}
+
+/** In milliseconds after the due time. */
+type Late = { readonly runs: readonly number[]; readonly steps: readonly number[] }
+
 /** Of all rounds together. */
-async function late(site: Site, plan: Plan) {
+async function late(site: Site, plan: Plan): Promise<Late> {
   const { who, due, rounds } = plan
   const oneByOne = due === 1
   await site.createJobs(oneByOne ? rounds : due, tokenStep)
