@@ -82,7 +82,7 @@ describe('escapement travel', () => {
     const args = ['travel', night, '--at', '02:02', '--fork', 'crash alpha', '--fork', 'restart alpha after 1m']
     const { stdout } = await escapement(args)
     expect(stdout).toMatch(/^02:02:00.000 +> alpha crashes$/m)
-    expect(stdout).toMatch(/^02:03:01.000 +> alpha rescues nightly backup: run 1/m)
+    expect(stdout).toMatch(/^02:03:01.500 +> alpha rescues nightly backup: run 1/m)
     expect(stdout).toMatch(/^02:05:30.000 {2}nightly backup succeeded +<$/m)
 
     const { rows, happenings } = JSON.parse((await escapement([...args, '--json'])).stdout)
