@@ -7,7 +7,7 @@ import { type Asked, type TappedLink, tappedLink } from '../support/tapped-link.
 import { until } from '../support/until.ts'
 
 /** What runs cost the database, in counts that do not depend on the machine: a guard against costs that creep in. */
-type Cost = Omit<Asked, 'isExtended'>
+type Cost = Omit<Asked, 'use'>
 
 let database: TestDatabase
 let client: Client
@@ -97,9 +97,8 @@ async function quiet(): Promise<void> {
 }
 
 function total(connections: readonly Asked[]): { service: Cost; steps: Cost } {
-  const sum = (isExtended: boolean) =>
-    connections.filter((each) => each.isExtended === isExtended).reduce(plus, nothing)
-  return { service: sum(true), steps: sum(false) }
+  const sum = (use: Asked['use']) => connections.filter((each) => each.use === use).reduce(plus, nothing)
+  return { service: sum('own'), steps: sum('steps') }
 }
 
 function plus(a: Cost, b: Cost): Cost {

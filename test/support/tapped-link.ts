@@ -8,8 +8,8 @@ export type Asked = {
   transactions: number
   /** Times that a client wrote after it had been answered. */
   roundTrips: number
-  /** Whether it used the extended protocol, as an agent does in its own session, and its steps do not. */
-  isExtended: boolean
+  /** Whether its agent claims in it, or clears it after steps; an agent has others for other things. */
+  use: 'own' | 'steps' | undefined
 }
 
 /**
@@ -20,7 +20,7 @@ export async function tappedLink(serverPort: number): Promise<TappedLink> {
   const connections: Asked[] = []
   const sockets = new Set<net.Socket>()
   const server = net.createServer((near) => {
-    const asked: Asked = { statements: 0, transactions: 0, roundTrips: 0, isExtended: false }
+    const asked: Asked = { statements: 0, transactions: 0, roundTrips: 0, use: undefined }
     connections.push(asked)
     const far = net.connect(serverPort, '127.0.0.1')
     const count = counter(asked)
@@ -69,14 +69,16 @@ function counter(asked: Asked): (chunk: Buffer) => void {
       if (pending.length < head + 4) return
       const length = head + pending.readInt32BE(head)
       if (pending.length < length) return
-      if (hasStarted) note(String.fromCharCode(pending[0] ?? 0))
+      if (hasStarted) note(pending.toString('latin1', 0, length))
       hasStarted = true
       pending = pending.subarray(length)
     }
   }
 
-  function note(type: string): void {
-    if (type === 'E') asked.isExtended = true
+  function note(message: string): void {
+    const [type] = message
+    if (type === 'P' && message.includes('claimed AS')) asked.use = 'own'
+    if (type === 'Q' && message.includes('DISCARD ALL')) asked.use = 'steps'
     if (type === 'Q' || type === 'E') asked.statements++
     if (type === 'Q' || type === 'S') asked.transactions++
   }
