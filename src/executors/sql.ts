@@ -8,7 +8,7 @@ import { type ConninfoKeywords, parseConninfo, withDatabase } from '../postgres/
 import type { Session, SessionOptions } from '../postgres/session.ts'
 import { makeSessionPool, NotBegun } from '../postgres/session-pool.ts'
 import type { Executor, ExecutorResult } from './executor.ts'
-import { type Ending, submitCode, type Work } from './submit-code.ts'
+import { type Ending, failed, submitCode, type Work } from './submit-code.ts'
 
 /**
  * Makes the executor of SQL steps. The sessions that it keeps are closed with the scope.
@@ -64,8 +64,6 @@ export type SqlExecutorSettings = Omit<SessionOptions, 'applicationName'> & {
   /** How long a step waits where its server has no room for another session; 30 seconds when undefined. */
   readonly roomMs?: number
 }
-
-const failed: ExecutorResult = { outcome: 'failed', code: -1 }
 
 function keywordsOf(target: SqlTarget, agentConninfo: ConninfoKeywords): Effect.Effect<ConninfoKeywords, ConnectError> {
   return Effect.try({

@@ -3,7 +3,7 @@ import * as Deferred from 'effect/Deferred'
 import * as Effect from 'effect/Effect'
 import pg from 'pg'
 import type { Output } from '../domain/output.ts'
-import { renderServerMessage, type ServerMessage } from '../postgres/server-message.ts'
+import { isLastWord, renderServerMessage, type ServerMessage } from '../postgres/server-message.ts'
 import type { Session } from '../postgres/session.ts'
 import type { Frame } from '../postgres/session-pool.ts'
 import type { ExecutorResult } from './executor.ts'
@@ -125,16 +125,12 @@ export type Work = {
 /** PostgreSQL keeps the result of an attempt in four bytes. */
 const codeMax = 2 ** 31 - 1
 
-const failed: ExecutorResult = { outcome: 'failed', code: -1 }
+/** Of code that raised an error, or of which nobody knows how it ended. */
+export const failed: ExecutorResult = { outcome: 'failed', code: -1 }
 
 /** Code that reads from its client would be given what comes after it. */
 function maySendMore(code: string): boolean {
   return !/stdin/i.test(code)
-}
-
-/** Whether it is the last that a server process says. */
-function isLastWord({ severity }: pg.DatabaseError): boolean {
-  return severity === 'FATAL' || severity === 'PANIC'
 }
 
 /** A query that was sent already, and whose answers nobody wants. */

@@ -81,3 +81,8 @@ function windowed(line: readonly string[], column: number): { shown: string; col
   const tail = to < line.length ? '...' : ''
   return { shown: `${head}${line.slice(from, to).join('')}${tail}`, column: head.length + column - from }
 }
+
+/** Whether it is the last that a server process says. */
+export function isLastWord({ severity }: ServerMessage): boolean {
+  return severity === 'FATAL' || severity === 'PANIC'
+}

@@ -10,6 +10,7 @@ import { type Address, type DialledClient, makeClient } from './client.ts'
 import { ConnectError, connectErrorFrom, inOneLine } from './connect-error.ts'
 import type { ConninfoKeywords } from './conninfo.ts'
 import { type Conninfo, describeTarget, type Host, resolveConninfo, type SessionAttrs } from './resolve-conninfo.ts'
+import { isLastWord } from './server-message.ts'
 import { tlsOptions, tlsTries } from './tls.ts'
 
 /**
@@ -224,8 +225,8 @@ function sessionOf(
     trouble ??= inOneLine(cause)
   })
   client.connection.on('errorMessage', (message: pg.DatabaseError) => {
-    // The last word of a server process; pg gives it to the query that runs, if there is one.
-    if (/^(?:FATAL|PANIC)$/.test(message.severity ?? '')) trouble ??= inOneLine(message)
+    // pg gives it to the query that runs, if there is one.
+    if (isLastWord(message)) trouble ??= inOneLine(message)
   })
   client.on('end', () => {
     Deferred.doneUnsafe(ended, Effect.succeed(trouble ?? 'closed'))
