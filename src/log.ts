@@ -6,6 +6,7 @@ import { harmlessJson, oneLine } from './domain/one-line.ts'
 import { tellingLine } from './domain/output.ts'
 import { formatDuration } from './domain/settings.ts'
 import type { AgentEvent } from './machines/agent.machine.ts'
+import { endsAttempt } from './machines/step.machine.ts'
 import type { Transition } from './machines/transition.ts'
 
 /** What operators must act on; the end of each run; everything. pgAgent's numbers. */
@@ -212,12 +213,12 @@ export function logTransitions(
   function stepLines({ from, to, snapshot }: Extract<Transition, { machine: 'step' }>): void {
     if (from === to) return
     const { run, step, number, result } = snapshot.context
-    if (level < 2 && (to !== 'ending' || result?.outcome === 'succeeded')) return
+    if (level < 2 && (!endsAttempt(from, to) || result?.outcome === 'succeeded')) return
     const about = { jobId: run.job.id, job: run.job.name, runId: run.id, step: step.name, attempt: number }
     const name = `step "${step.name}" of run ${run.id}${step.attemptsMax > 1 ? `, attempt ${number}` : ''}`
     if (to === 'executing.running') write({ ...debug(`${name} begins`), about })
     if (to === 'executing.interrupting') write({ ...debug(`${name} is asked to end`), about })
-    if (to !== 'ending' || result === undefined) return
+    if (!endsAttempt(from, to) || result === undefined) return
     const text = `${name} ${outcomes[result.outcome]} (result ${result.code})${reasonIn(result.output)}`
     const matters = result.outcome !== 'succeeded' && result.outcome !== 'missed' && step.onError === 'fail'
     write({ ...(result.outcome === 'succeeded' ? debug(text) : matters ? warning(text) : info(text)), about })

@@ -10,7 +10,7 @@ import { nextRunAfter } from './domain/catch-up.ts'
 import { Output } from './domain/output.ts'
 import type { Executed } from './domain/run.ts'
 import { Executors, execute } from './executors/executors.ts'
-import { type AgentInput, agentMachine } from './machines/agent.machine.ts'
+import { type AgentInput, agentMachine, slotsOf } from './machines/agent.machine.ts'
 import { type FinishInput, jobMachine } from './machines/job.machine.ts'
 import { type PortLogic, type PortWork, portLogic } from './machines/port.ts'
 import { Runs } from './machines/runs.ts'
@@ -70,8 +70,8 @@ export function createAgent(options: AgentOptions, machines: Machines = theMachi
       checkSchema: fromEffect(checkSchema),
       register: fromEffect(() => register(runs)),
       rescueOrphans: fromEffect(() => whileInSession(Store.use((store) => store.rescueOrphans))),
-      claimDue: fromEffect(({ slots }: { readonly slots: number }) =>
-        whileInSession(Store.use((store) => store.claimDue(slots))),
+      claimDue: fromEffect(() =>
+        whileInSession(Store.use((store) => store.claimDue(() => slotsOf(agent.getSnapshot().context)))),
       ),
       commands: fromEffect((_: undefined, tell) =>
         Stream.unwrap(Store.useSync((store) => store.commands)).pipe(
@@ -141,15 +141,18 @@ const endAttempt = ({ run, step, attemptId, result, retried }: EndAttemptInput) 
     }),
   )
 
-const finishRun = ({ run, end }: FinishInput) =>
+const finishRun = ({ run, end, last }: FinishInput) =>
   Store.use((store) =>
     store.now.pipe(
       Effect.map((now) => nextRunAfter(run, now)),
-      Effect.flatMap((next) => store.finishRun(run, end, next)),
+      Effect.flatMap((next) => store.finishRun(run, end, next, last)),
     ),
   ).pipe(
     Effect.as({ type: 'finished' } as const),
-    Effect.catchTag('ClaimLost', () => Effect.succeed({ type: 'claimLost' } as const)),
+    Effect.catchTags({
+      ClaimLost: () => Effect.succeed({ type: 'claimLost' } as const),
+      AttemptGone: () => Effect.succeed({ type: 'attemptGone' } as const),
+    }),
   )
 
 /** What belongs to a session does not answer once that is lost: the store's `sessionLost` leads the agent away. */

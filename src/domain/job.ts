@@ -71,6 +71,8 @@ export type Run = {
   readonly lastRun?: Instant
   /** Whether an agent that is still up, and that the job's host allows, was signed on when it was due. */
   readonly attended: boolean
+  /** The first attempt at its first step, where that was begun along with the run. */
+  readonly firstAttemptId?: number
 }
 
 /**
@@ -94,6 +96,9 @@ export type AttemptResult = {
   /** What the step said, ready to be stored. */
   readonly output: string
 }
+
+/** The attempt at whose end its run ends too, so that both are logged as one. */
+export type LastAttempt = { readonly step: Step; readonly attemptId: number; readonly result: AttemptResult }
 
 /** What an agent learns when it looks for due jobs. */
 export type Claim = {

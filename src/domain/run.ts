@@ -11,21 +11,24 @@ export type Executed = {
   readonly output: string
 }
 
+/** How an attempt ended whose code came to this. */
+export function outcomeOf({ outcome }: Pick<Executed, 'outcome'>, interruption: Interruption | undefined): Outcome {
+  if (outcome !== 'interrupted') return outcome
+  return interruption === 'timedOut' ? 'timedOut' : 'aborted'
+}
+
 /** The result to log for an attempt, with a remark where something other than its code ended it. */
-export function attemptResult(
-  { outcome, code, output }: Executed,
-  step: Step,
-  interruption: Interruption | undefined,
-): AttemptResult {
-  if (outcome !== 'interrupted') return { outcome, code, output }
-  return interruption === 'timedOut'
-    ? { outcome: 'timedOut', code: -1, output: withRemark(output, `timed out after ${timeoutOf(step)}`) }
-    : { outcome: 'aborted', code: -1, output: withRemark(output, 'aborted') }
+export function attemptResult(executed: Executed, step: Step, interruption: Interruption | undefined): AttemptResult {
+  const { code, output } = executed
+  const outcome = outcomeOf(executed, interruption)
+  if (executed.outcome !== 'interrupted') return { outcome, code, output }
+  const remark = outcome === 'timedOut' ? `timed out after ${timeoutOf(step)}` : 'aborted'
+  return { outcome, code: -1, output: withRemark(output, remark) }
 }
 
 /** Whether the attempt of this number, which ended so, is followed by another. */
-export function isRetried(step: Step, attemptNumber: number, result: AttemptResult): boolean {
-  return (result.outcome === 'failed' || result.outcome === 'timedOut') && attemptNumber < step.attemptsMax
+export function isRetried(step: Step, attemptNumber: number, { outcome }: Pick<AttemptResult, 'outcome'>): boolean {
+  return (outcome === 'failed' || outcome === 'timedOut') && attemptNumber < step.attemptsMax
 }
 
 /** The pause, in milliseconds, after the attempt of this number: the first, doubled each time, up to the last. */
@@ -40,7 +43,7 @@ export function retriedResult(step: Step, attemptNumber: number, result: Attempt
 }
 
 /** How a step's last result ends its run; undefined when the run goes on. */
-export function runEndAfter(step: Step, { outcome }: AttemptResult): RunEnd | undefined {
+export function runEndAfter(step: Step, { outcome }: Pick<AttemptResult, 'outcome'>): RunEnd | undefined {
   switch (outcome) {
     case 'succeeded':
       return undefined

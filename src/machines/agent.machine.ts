@@ -81,7 +81,7 @@ export const agentMachine = setup({
     checkSchema: port<Checked>('checkSchema'),
     register: port<void>('register'),
     rescueOrphans: port<readonly Rescue[]>('rescueOrphans'),
-    claimDue: port<Claim, { readonly slots: number }>('claimDue'),
+    claimDue: port<Claim>('claimDue'),
     commands: port<void>('commands'),
     noteStopping: port<void>('noteStopping'),
     deregister: port<void>('deregister'),
@@ -240,7 +240,6 @@ export const agentMachine = setup({
           invoke: {
             id: 'claimDue',
             src: 'claimDue',
-            input: ({ context }) => ({ slots: context.runsMax - context.running }),
             onDone: [
               {
                 guard: { type: 'leavesOrphans', params: ({ event }) => event.output },
@@ -345,12 +344,17 @@ const triesSoon = 300
  */
 const idleLookMs = 30_000
 
+/** How many runs more the agent may have. */
+export function slotsOf({ runsMax, running }: AgentContext): number {
+  return runsMax - running
+}
+
 /** How long runs that are aborted may take to die and to log their end, once the agent is to stop. */
 const abortMs = 30_000
 
 /** Jobs whose rows somebody holds locked, and agents that are away, are looked at again soon, but not at once. */
 function nextLookMs(context: AgentContext, { runs, nextDueInMs, heldBack, orphans, othersRun }: Claim): number {
-  const slotsLeft = context.runsMax - context.running - runs.length
+  const slotsLeft = slotsOf(context) - runs.length
   return Math.min(
     context.announced && !othersRun ? Math.max(context.pollMs, idleLookMs) : context.pollMs,
     nextDueInMs === undefined || slotsLeft <= 0 ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(nextDueInMs)),

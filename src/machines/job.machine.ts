@@ -1,14 +1,14 @@
 import { assign, forwardTo, setup } from 'xstate'
 import { missedReason } from '../domain/catch-up.ts'
-import type { Run, RunEnd, Step } from '../domain/job.ts'
+import type { LastAttempt, Run, RunEnd, Step } from '../domain/job.ts'
 import { runEndAfter } from '../domain/run.ts'
 import { port } from './port.ts'
-import { type StepEnd, type StepEvent, stepMachine } from './step.machine.ts'
+import { type StepEnd, type StepEvent, type StepInput, stepMachine } from './step.machine.ts'
 
-/** The answer to `finishRun`. */
-export type Finished = { readonly type: 'finished' | 'claimLost' }
+/** The answer to `finishRun`. `attemptGone`: the row of the last attempt is not there to be written, and nothing was. */
+export type Finished = { readonly type: 'finished' | 'claimLost' | 'attemptGone' }
 
-export type FinishInput = { readonly run: Run; readonly end: RunEnd }
+export type FinishInput = { readonly run: Run; readonly end: RunEnd; readonly last: LastAttempt | undefined }
 
 /** How a run left its agent. `claimLost`: another agent has ended it, so nothing was written. */
 export type JobEnd = RunEnd | 'claimLost'
@@ -17,6 +17,8 @@ type JobContext = {
   readonly run: Run
   readonly stepIndex: number
   readonly end: JobEnd | undefined
+  /** The attempt that ended the run, and whose end is yet to be logged. */
+  readonly last: LastAttempt | undefined
 }
 
 /**
@@ -37,24 +39,27 @@ export const jobMachine = setup({
     finishRun: port<Finished, FinishInput>('finishRun'),
   },
   guards: {
+    isAttemptGone: (_, { type }: Finished) => type === 'attemptGone',
     isClaimLost: ({ context }) => context.end === 'claimLost',
     goesOn: ({ context: { run, stepIndex, end } }) => end === undefined && stepIndex < run.job.steps.length,
   },
   actions: {
     takeStepEnd: assign(({ context }, stepEnd: StepEnd) => ({
       end: jobEndAfter(context, stepEnd),
+      last: lastAttempt(context, stepEnd),
       stepIndex: context.stepIndex + 1,
     })),
     takeFinished: assign(({ context }, { type }: Finished) => ({
       end: type === 'claimLost' ? ('claimLost' as const) : endOf(context),
     })),
+    forgetLast: assign(({ context }) => ({ last: undefined, end: context.end ?? ('failed' as const) })),
     rememberAbort: assign(({ context }) => ({ end: context.end ?? ('aborted' as const) })),
     rememberDisown: assign({ end: 'claimLost' }),
     tellStep: forwardTo('step'),
   },
 }).createMachine({
   id: 'job',
-  context: ({ input }) => ({ run: input.run, stepIndex: 0, end: undefined }),
+  context: ({ input }) => ({ run: input.run, stepIndex: 0, end: undefined, last: undefined }),
   initial: 'choosing',
   states: {
     choosing: {
@@ -68,7 +73,7 @@ export const jobMachine = setup({
       invoke: {
         id: 'step',
         src: 'step',
-        input: ({ context }) => ({ run: context.run, step: currentStep(context) }),
+        input: ({ context }) => stepInputOf(context),
         onDone: { target: 'choosing', actions: { type: 'takeStepEnd', params: ({ event }) => event.output } },
       },
       on: {
@@ -77,18 +82,42 @@ export const jobMachine = setup({
       },
     },
     finishing: {
-      description: 'How the run ended is logged, the claim is given back and the next run is set, all at once.',
+      description:
+        'How the run and its last attempt ended is logged, the claim given back and the next run set, all at once.',
       invoke: {
         id: 'finishRun',
         src: 'finishRun',
-        input: ({ context }) => ({ run: context.run, end: runEndOf(context) }),
-        onDone: { target: 'finished', actions: { type: 'takeFinished', params: ({ event }) => event.output } },
+        input: ({ context }) => ({ run: context.run, end: runEndOf(context), last: context.last }),
+        onDone: [
+          {
+            guard: { type: 'isAttemptGone', params: ({ event }) => event.output },
+            target: 'finishing',
+            reenter: true,
+            actions: 'forgetLast',
+          },
+          { target: 'finished', actions: { type: 'takeFinished', params: ({ event }) => event.output } },
+        ],
       },
     },
     finished: { type: 'final' },
   },
   output: ({ context }) => endOf(context),
 })
+
+function stepInputOf(context: JobContext): StepInput {
+  const { run, stepIndex } = context
+  return {
+    run,
+    step: currentStep(context),
+    isLast: stepIndex === run.job.steps.length - 1,
+    attemptId: stepIndex === 0 ? run.firstAttemptId : undefined,
+  }
+}
+
+function lastAttempt(context: JobContext, stepEnd: StepEnd): LastAttempt | undefined {
+  if (stepEnd.type !== 'ended' || stepEnd.openAttemptId === undefined) return undefined
+  return { step: currentStep(context), attemptId: stepEnd.openAttemptId, result: stepEnd.result }
+}
 
 function jobEndAfter(context: JobContext, stepEnd: StepEnd): JobEnd | undefined {
   switch (stepEnd.type) {

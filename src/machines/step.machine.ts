@@ -1,6 +1,15 @@
 import { assign, sendTo, setup } from 'xstate'
-import type { AttemptResult, Run, Step } from '../domain/job.ts'
-import { attemptResult, backoffMs, type Executed, type Interruption, isRetried, retriedResult } from '../domain/run.ts'
+import type { AttemptResult, Outcome, Run, Step } from '../domain/job.ts'
+import {
+  attemptResult,
+  backoffMs,
+  type Executed,
+  type Interruption,
+  isRetried,
+  outcomeOf,
+  retriedResult,
+  runEndAfter,
+} from '../domain/run.ts'
 import { port } from './port.ts'
 
 /** The answer to `beginAttempt`. `stepGone`: its operator has deleted the step meanwhile. */
@@ -9,12 +18,24 @@ export type Begun = { readonly type: 'begun'; readonly attemptId: number } | { r
 /** The answer to `endAttempt`. `attemptGone`: the attempt's row is no longer there to be written. */
 export type Ended = { readonly type: 'ended' | 'claimLost' | 'attemptGone' }
 
-/** How a step left its run: with the result of its last attempt, or without one. */
-export type StepEnd = { readonly type: 'ended'; readonly result: AttemptResult } | LeftWithoutResult
+/**
+ * How a step left its run: with the result of its last attempt, or without one. `openAttemptId` is that of an attempt
+ * with which the run ends too, and whose end is logged with the run's.
+ */
+export type StepEnd =
+  | { readonly type: 'ended'; readonly result: AttemptResult; readonly openAttemptId: number | undefined }
+  | LeftWithoutResult
 type LeftWithoutResult = { readonly type: 'claimLost' | 'stepGone' | 'attemptGone' }
 
-export type StepInput = { readonly run: Run; readonly step: Step }
-export type AttemptInput = StepInput & { readonly number: number }
+export type StepInput = {
+  readonly run: Run
+  readonly step: Step
+  /** Whether it is the last of its run. */
+  readonly isLast: boolean
+  /** Its first attempt, where that has been begun already. */
+  readonly attemptId: number | undefined
+}
+export type AttemptInput = { readonly run: Run; readonly step: Step; readonly number: number }
 export type EndAttemptInput = AttemptInput & {
   readonly attemptId: number
   readonly result: AttemptResult
@@ -25,7 +46,10 @@ export type EndAttemptInput = AttemptInput & {
 export type StepEvent = { readonly type: 'abort' } | { readonly type: 'disown' }
 
 type StepContext = AttemptInput & {
+  readonly isLast: boolean
   readonly attemptId: number | undefined
+  /** Whether the end of the attempt has been logged. */
+  readonly isLogged: boolean
   readonly interruption: Interruption | undefined
   readonly result: AttemptResult | undefined
   readonly left: LeftWithoutResult | undefined
@@ -35,6 +59,7 @@ type StepContext = AttemptInput & {
  * One step of a run: attempt after attempt, until one succeeds or there are no more.
  *
  * An attempt is logged before its code runs and again when it has ended, so a crash leaves a trace of what it cut off.
+ * The first may have been logged with the claim, and the last is logged with the end of the run.
  */
 export const stepMachine = setup({
   types: {
@@ -49,10 +74,12 @@ export const stepMachine = setup({
     endAttempt: port<Ended, EndAttemptInput>('endAttempt'),
   },
   guards: {
+    isBegun: ({ context }) => context.attemptId !== undefined,
     begun: (_, { type }: Begun) => type === 'begun',
     ended: (_, { type }: Ended) => type === 'ended',
     isAborted: ({ context }) => context.interruption === 'aborted',
     isDisowned: ({ context }) => context.interruption === 'disowned',
+    endsRun: ({ context }, executed: Executed) => endsRun(context, outcomeOf(executed, context.interruption)),
     mayRetry: ({ context }) =>
       context.interruption !== 'aborted' && isRetried(context.step, context.number, resultOf(context)),
   },
@@ -65,6 +92,7 @@ export const stepMachine = setup({
     takeResult: assign(({ context }, executed: Executed) => ({
       result: attemptResult(executed, context.step, context.interruption),
     })),
+    takeLogged: assign({ isLogged: true }),
     takeNothingRan: assign(({ context }) => ({
       result: attemptResult({ outcome: 'interrupted', code: -1, output: '' }, context.step, context.interruption),
     })),
@@ -77,6 +105,7 @@ export const stepMachine = setup({
     countAttempt: assign(({ context }) => ({
       number: context.number + 1,
       attemptId: undefined,
+      isLogged: false,
       interruption: undefined,
       result: undefined,
     })),
@@ -87,13 +116,14 @@ export const stepMachine = setup({
   context: ({ input }) => ({
     ...input,
     number: 1,
-    attemptId: undefined,
+    isLogged: false,
     interruption: undefined,
     result: undefined,
     left: undefined,
   }),
-  initial: 'beginning',
+  initial: 'opening',
   states: {
+    opening: { always: [{ guard: 'isBegun', target: 'executing' }, { target: 'beginning' }] },
     beginning: {
       description: 'The attempt is logged before its code runs.',
       invoke: {
@@ -118,7 +148,7 @@ export const stepMachine = setup({
       description: 'What was asked while the attempt was logged is obeyed before its code starts.',
       always: [
         { guard: 'isDisowned', target: 'ended', actions: { type: 'leave', params: { type: 'claimLost' } } },
-        { guard: 'isAborted', target: 'ending', actions: 'takeNothingRan' },
+        { guard: 'isAborted', target: 'ended', actions: 'takeNothingRan' },
         { target: 'executing' },
       ],
     },
@@ -133,6 +163,11 @@ export const stepMachine = setup({
             guard: 'isDisowned',
             target: 'ended',
             actions: { type: 'leave', params: { type: 'claimLost' } },
+          },
+          {
+            guard: { type: 'endsRun', params: ({ event }) => event.output },
+            target: 'ended',
+            actions: { type: 'takeResult', params: ({ event }) => event.output },
           },
           { target: 'ending', actions: { type: 'takeResult', params: ({ event }) => event.output } },
         ],
@@ -153,7 +188,7 @@ export const stepMachine = setup({
       },
     },
     ending: {
-      description: 'How the attempt ended is logged.',
+      description: 'How the attempt ended is logged; that of one which ends its run too, by the run.',
       invoke: {
         id: 'endAttempt',
         src: 'endAttempt',
@@ -162,6 +197,7 @@ export const stepMachine = setup({
           {
             guard: { type: 'ended', params: ({ event }) => event.output },
             target: 'choosing',
+            actions: 'takeLogged',
           },
           {
             target: 'ended',
@@ -187,8 +223,22 @@ export const stepMachine = setup({
     },
     ended: { type: 'final' },
   },
-  output: ({ context }) => context.left ?? { type: 'ended', result: resultOf(context) },
+  output: ({ context }) => context.left ?? stepEndOf(context),
 })
+
+/** Whether this transition of a step's machine ends an attempt whose result is known. */
+export function endsAttempt(from: string | undefined, to: string): boolean {
+  return from !== to && (to === 'ending' || (to === 'ended' && from !== 'ending' && from !== 'backingOff'))
+}
+
+function endsRun({ step, number, isLast }: StepContext, outcome: Outcome): boolean {
+  return !isRetried(step, number, { outcome }) && (isLast || runEndAfter(step, { outcome }) !== undefined)
+}
+
+function stepEndOf(context: StepContext): StepEnd {
+  const openAttemptId = context.isLogged ? undefined : context.attemptId
+  return { type: 'ended', result: resultOf(context), openAttemptId }
+}
 
 function endAttemptInput(context: StepContext): EndAttemptInput {
   const { run, step, number, attemptId } = context

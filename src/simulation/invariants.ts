@@ -1,5 +1,6 @@
 import type { Instant, Job } from '../domain/job.ts'
 import { isRetried, retriedResult } from '../domain/run.ts'
+import type { Transition } from '../machines/transition.ts'
 import { blinkMs, returnMs } from '../store/absent-agents.ts'
 import type { Ability } from './ability.ts'
 import type { AgentInWorld } from './agent-in-world.ts'
@@ -286,17 +287,19 @@ function claimedRunsAreAtWork(world: World, { ability, hands }: Known): Check {
   })
 }
 
-function attemptsInOrder({ database }: World, { plans }: Known): Check {
-  return (event) => {
-    if (event.type !== 'deed' || event.deed.by !== 'agent' || event.deed.verb !== 'beginAttempt') return undefined
-    for (const { id } of event.deed.runs) {
-      const run = database.runs.get(id)
-      const plan = plans.of(id)
-      if (run === undefined || plan === undefined) continue
-      const broken = disorderIn(run, plan)
-      if (broken !== undefined) return `in run ${id}, ${broken}`
+function attemptsInOrder(world: World, { plans }: Known): Check {
+  const check = (runs: readonly (RunRow | undefined)[]) => {
+    for (const run of runs) {
+      const plan = run && plans.of(run.id)
+      const broken = run && plan && disorderIn(run, plan)
+      if (broken !== undefined) return `in run ${run?.id}, ${broken}`
     }
     return undefined
+  }
+  const onClaim = onClaims(world, (claims) => check(claims.map(({ run }) => run)))
+  return (event) => {
+    const isBegun = event.type === 'deed' && event.deed.by === 'agent' && event.deed.verb === 'beginAttempt'
+    return isBegun ? check(event.deed.runs.map(({ id }) => world.database.runs.get(id))) : onClaim(event)
   }
 }
 
@@ -422,19 +425,30 @@ function missedAreNotRun({ database }: World, { plans }: Known): Check {
 
 function outputIsKept({ database }: World): Check {
   return (event) => {
-    if (event.type !== 'transition' || event.transition.machine !== 'step') return undefined
-    const { from, event: cause, snapshot } = event.transition
-    const answer = 'output' in cause ? (cause.output as { readonly type?: string }) : undefined
-    if (from !== 'ending' || answer?.type !== 'ended') return undefined
-    const { run, step, number, result, attemptId } = snapshot.context
-    const attempt = database.runs.get(run.id)?.attempts.find(({ id }) => id === attemptId)
-    if (result === undefined || attempt === undefined) return undefined
-    const said = isRetried(step, number, result) ? retriedResult(step, number, result) : result
-    if (attempt.status === 'running') return `attempt ${attempt.id} of run ${run.id} is still on`
-    return attempt.output === said.output && attempt.code === said.code
+    const logged = event.type === 'transition' ? resultLogged(event.transition) : undefined
+    if (logged === undefined) return undefined
+    const { runId, attemptId, result } = logged
+    const attempt = database.runs.get(runId)?.attempts.find(({ id }) => id === attemptId)
+    if (attempt === undefined) return undefined
+    if (attempt.status === 'running') return `attempt ${attempt.id} of run ${runId} is still on`
+    return attempt.output === result.output && attempt.code === result.code
       ? undefined
-      : `attempt ${attempt.id} of run ${run.id} said something else`
+      : `attempt ${attempt.id} of run ${runId} said something else`
   }
+}
+
+/** What a machine has just been told is logged: by the step, or with the end of the run. */
+function resultLogged({ machine, from, event, snapshot }: Transition) {
+  const answer = 'output' in event ? (event.output as { readonly type?: string } | undefined)?.type : undefined
+  if (machine === 'job' && from === 'finishing' && answer === 'finished') {
+    const { run, last } = snapshot.context
+    return last && { runId: run.id, ...last }
+  }
+  if (machine !== 'step' || from !== 'ending' || answer !== 'ended') return undefined
+  const { run, step, number, result, attemptId } = snapshot.context
+  if (result === undefined) return undefined
+  const told = isRetried(step, number, result) ? retriedResult(step, number, result) : result
+  return { runId: run.id, attemptId, result: told }
 }
 
 function codeIsLogged({ database }: World, { plans }: Known): Check {

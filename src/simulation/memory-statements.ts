@@ -1,6 +1,6 @@
 import * as Effect from 'effect/Effect'
 import { nextRunAfter } from '../domain/catch-up.ts'
-import type { AttemptResult, Claim, Instant, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
+import type { AttemptResult, Claim, Instant, LastAttempt, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
 import { AttemptGone, ClaimLost, StepGone } from '../store/store.ts'
 import type { AgentRow, AttemptRow, JobRow, MemoryDatabase, RunRow } from './memory-database.ts'
 
@@ -90,18 +90,7 @@ export function beginAttempt(
   if (!held.job.job.steps.some(({ id }) => id === step.id)) return Effect.fail(new StepGone({ stepId: step.id }))
   const open = openAttempts(held.row).find(({ stepId }) => stepId === step.id)
   if (open !== undefined) return Effect.succeed(open.id)
-  const id = database.nextId('attempt')
-  held.row.attempts.push({
-    id,
-    runId: run.id,
-    stepId: step.id,
-    startedAt: database.now(),
-    status: 'running',
-    code: undefined,
-    output: undefined,
-    durationMs: undefined,
-  })
-  return Effect.succeed(id)
+  return Effect.succeed(openAttempt(database, held.row, step))
 }
 
 export function endAttempt(
@@ -117,12 +106,7 @@ export function endAttempt(
   if (held === undefined) return Effect.fail(new ClaimLost({ runId: run.id }))
   const attempt = held.row.attempts.find(({ id }) => id === attemptId)
   if (attempt === undefined) return Effect.fail(new AttemptGone({ attemptId }))
-  if (attempt.status === 'running') {
-    attempt.status = attemptStatus(step, result, retried)
-    attempt.code = result.code
-    attempt.output = result.output
-    attempt.durationMs = database.now() - attempt.startedAt
-  }
+  closeAttempt(database, attempt, step, result, retried)
   return Effect.void
 }
 
@@ -132,11 +116,17 @@ export function finishRun(
   run: Run,
   end: RunEnd,
   next: Instant | undefined,
-): Effect.Effect<void, ClaimLost> {
+  last?: LastAttempt,
+): Effect.Effect<void, ClaimLost | AttemptGone> {
   const row = database.runs.get(run.id)
   if (row?.status === end && row.durationMs !== undefined) return Effect.void
   const held = heldRun(database, pid, run)
   if (held === undefined) return Effect.fail(new ClaimLost({ runId: run.id }))
+  if (last !== undefined) {
+    const attempt = held.row.attempts.find(({ id }) => id === last.attemptId)
+    if (attempt === undefined) return Effect.fail(new AttemptGone({ attemptId: last.attemptId }))
+    closeAttempt(database, attempt, last.step, last.result, false)
+  }
   closeRun(database, held.row, end)
   held.row.durationMs = database.now() - held.row.startedAt
   held.job.claimedBy = undefined
@@ -210,12 +200,43 @@ function openRun(database: MemoryDatabase, pid: number, job: JobRow, attended: b
   database.runs.set(id, row)
   database.liveRuns.add(row)
   const { lastRun } = job
+  const [first] = job.job.steps
   job.claimedBy = pid
   job.lastRun = now
   return {
     ...{ id, job: job.job, dueAt: job.nextRun ?? now, claimedAt: now, attended },
     ...(lastRun === undefined ? {} : { lastRun }),
+    ...(first === undefined ? {} : { firstAttemptId: openAttempt(database, row, first) }),
   }
+}
+
+function openAttempt(database: MemoryDatabase, run: RunRow, step: Step): number {
+  const id = database.nextId('attempt')
+  run.attempts.push({
+    id,
+    runId: run.id,
+    stepId: step.id,
+    startedAt: database.now(),
+    status: 'running',
+    code: undefined,
+    output: undefined,
+    durationMs: undefined,
+  })
+  return id
+}
+
+function closeAttempt(
+  database: MemoryDatabase,
+  attempt: AttemptRow,
+  step: Step,
+  result: AttemptResult,
+  retried: boolean,
+): void {
+  if (attempt.status !== 'running') return
+  attempt.status = attemptStatus(step, result, retried)
+  attempt.code = result.code
+  attempt.output = result.output
+  attempt.durationMs = database.now() - attempt.startedAt
 }
 
 function closeRun(database: MemoryDatabase, run: RunRow, end: RunEnd): void {

@@ -137,8 +137,9 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
       return Effect.succeed(rescues)
     }),
 
-    claimDue: (slots) =>
-      line
+    claimDue: (slotsLeft) => {
+      const slots = slotsLeft()
+      return line
         .send(
           'claimDue',
           (pid) => {
@@ -159,7 +160,8 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
               return claim
             }),
           ),
-        ),
+        )
+    },
 
     beginAttempt: (run, step) =>
       write('beginAttempt', run, () => statements.beginAttempt(database, registeredAs, run, step)),
@@ -169,8 +171,8 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
         statements.endAttempt(database, registeredAs, run, step, attemptId, result, retried),
       ),
 
-    finishRun: (run, end, next) =>
-      write('finishRun', run, () => statements.finishRun(database, registeredAs, run, end, next)),
+    finishRun: (run, end, next, last) =>
+      write('finishRun', run, () => statements.finishRun(database, registeredAs, run, end, next, last)),
 
     noteStopping: line.send('noteStopping', () => Effect.void),
 

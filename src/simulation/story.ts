@@ -1,4 +1,5 @@
 import type { AttemptResult, Claim, Rescue, Run } from '../domain/job.ts'
+import { endsAttempt } from '../machines/step.machine.ts'
 import type { Transition } from '../machines/transition.ts'
 
 /** The history of a simulated world as text, a line for each thing that a reader of a story cares about. */
@@ -88,7 +89,7 @@ function stepLines({ from, to, snapshot }: Extract<Transition, { machine: 'step'
   const { step, number, result } = snapshot.context
   const attempt = `  ${step.name} #${number}`
   if (to === 'executing.running') return [`${attempt} begins`]
-  if (to === 'ending' && result !== undefined) return [`${attempt} ${outcomeText(result)}`]
+  if (endsAttempt(from, to) && result !== undefined) return [`${attempt} ${outcomeText(result)}`]
   return []
 }
 

@@ -3,7 +3,7 @@ import type * as Context from 'effect/Context'
 import * as Effect from 'effect/Effect'
 import * as Exit from 'effect/Exit'
 import { nextRunAfter } from '../domain/catch-up.ts'
-import type { AttemptResult, Instant, Job, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
+import type { AttemptResult, Instant, Job, LastAttempt, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { AbsentAgents, type Patience } from './absent-agents.ts'
 import { answerAt, Busy, batched, isServerError, ServerError } from './batched.ts'
@@ -49,8 +49,6 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
   let isBack = false
   /** Runs of ours whose claims are still under the number of an earlier session. */
   let unadopted: readonly number[] = []
-  /** First attempts that were begun with their runs, by run, until they are asked for, or the session is another. */
-  const begun = new Map<number, { readonly stepId: number; readonly attemptId: number }>()
   /** When the server was last asked for more than what is due, and what it said. */
   let outlookAt = Number.NEGATIVE_INFINITY
   let othersRun = true
@@ -61,7 +59,6 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
   const register = (heldRuns: readonly number[]) =>
     Effect.gen(function* () {
       const ownPid = pid()
-      begun.clear()
       // Should the answer be lost, runs may be claimed under this number all the same.
       pids.add(ownPid)
       if (ownKey !== undefined) {
@@ -181,8 +178,11 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
     return row?.freed === true ? { jobId: job.id, jobName: job.name, runId: row.run ?? undefined } : undefined
   })
 
-  const claimDue = (slots: number) =>
+  /** Runs that end together leave their slots to the same claim. */
+  const claimDue = (slotsLeft: () => number) =>
     Effect.gen(function* () {
+      yield* Effect.yieldNow
+      const slots = slotsLeft()
       const askedAt = yield* monotonicMs
       const wantsOutlook = slots === 0 || askedAt >= outlookAt + outlookEveryMs
       const row = yield* claim(slots, wantsOutlook)
@@ -239,11 +239,10 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
     timeZone: string,
   ): Run => {
     const job = jobOf(definition, timeZone)
-    const step = job.steps[0]
-    if (attempt !== null && step !== undefined) begun.set(run, { stepId: step.id, attemptId: attempt })
     return {
       ...{ id: run, job, dueAt: Number(due), claimedAt: claimed, attended },
       ...(last === null ? {} : { lastRun: Number(last) }),
+      ...(attempt === null ? {} : { firstAttemptId: attempt }),
     }
   }
 
@@ -310,11 +309,7 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
       ),
     )
   const endAttempt = batched<AttemptEnd, void, ClaimLost | AttemptGone>({
-    send: (items) =>
-      Effect.map(
-        Effect.forEach(portions(items), (portion) => sendAttemptEnds(portion)),
-        (all) => all.flat(),
-      ),
+    send: inPortions(({ result }) => result.output, sendAttemptEnds),
     refused: (item, error) => {
       const asRefused = (again: ServerError) =>
         busyOr(`the end of step "${item.step.name}" of run ${item.run.id} cannot be logged`, item.run, again)
@@ -326,9 +321,9 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
     },
   })
 
-  type RunFinish = { run: Run; end: RunEnd; next: Instant | undefined }
-  const sendFinishes = (items: readonly RunFinish[], never: string | null) =>
-    query<{ owned: boolean; busy: boolean }>(sql.finishRuns, [
+  type RunFinish = { run: Run; end: RunEnd; next: Instant | undefined; last: LastAttempt | undefined }
+  const sendFinishes = (items: readonly RunFinish[], never: string | null = null) =>
+    query<{ owned: boolean; busy: boolean; found: boolean }>(sql.finishRuns, [
       [...pids],
       items.map(({ run }) => run.id),
       items.map(({ run }) => run.job.id),
@@ -336,17 +331,24 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
       items.map(({ run }) => run.dueAt),
       items.map(({ next }) => next ?? null),
       never,
+      items.map(({ last }) => last?.attemptId ?? null),
+      items.map(({ last }) => (last === undefined ? null : attemptLetter(last.step, last.result, false))),
+      items.map(({ last }) => last?.result.code ?? null),
+      items.map(({ last }) => (last === undefined ? null : storable(last.result.output))),
     ]).pipe(
       Effect.map((rows) =>
-        rows.map(({ owned, busy }, index): Exit.Exit<void, ClaimLost | Busy> => {
-          if (busy) return Exit.fail(new Busy({ message: 'somebody holds its job locked', pauseMs: 200 }))
-          return owned ? Exit.void : Exit.fail(new ClaimLost({ runId: itemAt(items, index).run.id }))
+        rows.map(({ owned, busy, found }, index): Exit.Exit<void, ClaimLost | AttemptGone | Busy> => {
+          const { run, last } = itemAt(items, index)
+          if (!owned) return Exit.fail(new ClaimLost({ runId: run.id }))
+          if (!found) return Exit.fail(new AttemptGone({ attemptId: last?.attemptId ?? 0 }))
+          return busy ? Exit.fail(new Busy({ message: 'somebody holds its job locked', pauseMs: 200 })) : Exit.void
         }),
       ),
     )
-  const finishRun = batched<RunFinish, void, ClaimLost | Busy>({
-    send: (items) => sendFinishes(items, null),
+  const finishRun = batched<RunFinish, void, ClaimLost | AttemptGone | Busy>({
+    send: inPortions(({ last }) => last?.result.output ?? '', sendFinishes),
     refused: (item, error) => {
+      if (item.last !== undefined) return Effect.fail(new Busy({ message: error.message, pauseMs: 0 }))
       const asRefused = (again: ServerError) =>
         busyOr(`the end of run ${item.run.id} cannot be logged`, item.run, again)
       if (lockStates.has(error.sqlstate)) return asRefused(error)
@@ -356,6 +358,17 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
       )
     },
   })
+
+  const logEnd = (end: AttemptEnd) => outlast(endAttempt(end), `the end of a step of run ${end.run.id}`)
+
+  /** Where both cannot be written at once, the end of the attempt does not wait for that of the run. */
+  const finish = (both: RunFinish): Effect.Effect<void, ClaimLost | AttemptGone> => {
+    const { run, last } = both
+    if (last === undefined) return outlast(finishRun(both), `the end of run ${run.id}`)
+    return Effect.catchIf(gate.outlive(finishRun(both)), isBusy, () =>
+      Effect.andThen(logEnd({ run, ...last, retried: false }), finish({ ...both, last: undefined })),
+    ) as Effect.Effect<void, ClaimLost | AttemptGone>
+  }
 
   const deregister = Effect.suspend(() => query(sql.deleteAgent, [pid(), ownKey ?? ''])).pipe(
     orLoseSession,
@@ -370,17 +383,9 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
     register,
     rescueOrphans,
     claimDue,
-    beginAttempt: (run, step) =>
-      Effect.suspend(() => {
-        const first = begun.get(run.id)
-        begun.delete(run.id)
-        if (first?.stepId === step.id && !session.isLost()) return Effect.succeed(first.attemptId)
-        return outlast(beginAttempt({ run, step }), `the beginning of a step of run ${run.id}`)
-      }),
-    endAttempt: (run, step, attemptId, result, retried) =>
-      outlast(endAttempt({ run, step, attemptId, result, retried }), `the end of a step of run ${run.id}`),
-    finishRun: (run, end, next) =>
-      Effect.ensuring(outlast(finishRun({ run, end, next }), `the end of run ${run.id}`), history.ended(run.id)),
+    beginAttempt: (run, step) => outlast(beginAttempt({ run, step }), `the beginning of a step of run ${run.id}`),
+    endAttempt: (run, step, attemptId, result, retried) => logEnd({ run, step, attemptId, result, retried }),
+    finishRun: (run, end, next, last) => Effect.ensuring(finish({ run, end, next, last }), history.ended(run.id)),
     // Who does not wait for the answer any more leaves the session to it all the same.
     noteStopping: Effect.uninterruptible(history.stopping),
     deregister,
@@ -458,21 +463,29 @@ function isBusy(error: unknown): error is Busy {
   return error instanceof Busy
 }
 
-/** Parts of the whole, in order, whose outputs are not too much for one statement. */
-function portions<Item extends { readonly result: AttemptResult }>(
-  items: readonly Item[],
-): readonly (readonly Item[])[] {
-  const parts: Item[][] = [[]]
-  let length = 0
-  for (const item of items) {
-    length += item.result.output.length
-    if (length > outputMost && parts.at(-1)?.length !== 0) {
-      parts.push([])
-      length = item.result.output.length
+/** Sends items in parts, in order, whose outputs are not too much for one statement. */
+function inPortions<Item, Answer, E>(
+  outputOf: (item: Item) => string,
+  send: (items: readonly Item[]) => Effect.Effect<readonly Answer[], E>,
+): (items: readonly Item[]) => Effect.Effect<readonly Answer[], E> {
+  return (items) => {
+    const parts: Item[][] = [[]]
+    let length = 0
+    for (const item of items) {
+      const { length: more } = outputOf(item)
+      if (length + more > outputMost && parts.at(-1)?.length !== 0) {
+        parts.push([])
+        length = 0
+      }
+      length += more
+      parts.at(-1)?.push(item)
     }
-    parts.at(-1)?.push(item)
+    if (parts.length === 1) return send(items)
+    return Effect.map(
+      Effect.forEach(parts, (part) => send(part)),
+      (answers) => answers.flat(),
+    )
   }
-  return parts
 }
 
 /** Characters of output in one statement. */

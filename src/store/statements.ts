@@ -69,18 +69,22 @@ export const endAttempts: Prepared = {
 }
 
 /**
- * $2 runs, $3 their jobs, $4 letters, $5 due times, $6 next runs, as milliseconds since 1970; $7 what stands for never.
+ * $2 runs, $3 their jobs, $4 letters, $5 due times, $6 next runs, as milliseconds since 1970; $7 what stands for never;
+ * $8 the attempts that end with their runs, or null, $9 their letters, $10 results, $11 outputs.
  *
  * The next run is set only where the due time still stands. A null there makes the trigger look for one itself, and
  * find none either; should it fail instead, 'infinity' for $7 keeps it out. No row that somebody holds locked is
- * waited for: its run is answered as `busy`. A claim whose run was deleted is given back all the same.
+ * waited for: its run is answered as `busy`. A claim whose run was deleted is given back all the same. Where the row of
+ * the attempt is gone, nothing is done, and `found` says so.
  */
 export const finishRuns: Prepared = {
   name: 'finishRuns',
   text: `
   WITH asked AS (
-    SELECT * FROM unnest($2::int[], $3::int[], $4::text[], $5::float8[], $6::float8[])
-      WITH ORDINALITY AS asked (run, job, letter, due, next, n)
+    SELECT asked.*, attempt IS NULL
+      OR (SELECT jslid FROM pgagent.pga_jobsteplog WHERE jslid = attempt) IS NOT NULL AS found
+    FROM unnest($2::int[], $3::int[], $4::text[], $5::float8[], $6::float8[], $8::int[], $9::text[], $10::int[], $11::text[])
+      WITH ORDINALITY AS asked (run, job, letter, due, next, attempt, ended, result, output, n)
   ), ours AS MATERIALIZED (
     SELECT n FROM asked
     WHERE CASE
@@ -92,16 +96,22 @@ export const finishRuns: Prepared = {
     FROM asked
     JOIN pgagent.pga_joblog ON jlgid = run AND jlgstatus = 'r'
     JOIN pgagent.pga_job ON jobid = asked.job AND jobagentid = ANY ($1::int[])
+    WHERE found
     ORDER BY jlgid
     FOR NO KEY UPDATE OF pga_joblog, pga_job SKIP LOCKED
   ), orphaned AS MATERIALIZED (
     SELECT asked.*
     FROM asked
     JOIN pgagent.pga_job ON jobid = asked.job AND jobagentid = ANY ($1::int[])
-    WHERE ${gone}
+    WHERE found AND ${gone}
     FOR NO KEY UPDATE OF pga_job SKIP LOCKED
   ), attempts AS (
-    UPDATE pgagent.pga_jobsteplog SET jslstatus = 'd' FROM owned WHERE jsljlgid = run AND jslstatus = 'r'
+    UPDATE pgagent.pga_jobsteplog SET
+      jslstatus = CASE WHEN jslid IS NOT DISTINCT FROM attempt THEN owned.ended ELSE 'd' END,
+      jslresult = CASE WHEN jslid IS NOT DISTINCT FROM attempt THEN owned.result ELSE jslresult END,
+      jsloutput = CASE WHEN jslid IS NOT DISTINCT FROM attempt THEN owned.output ELSE jsloutput END,
+      jslduration = CASE WHEN jslid IS NOT DISTINCT FROM attempt THEN now() - jslstart ELSE jslduration END
+    FROM owned WHERE jsljlgid = run AND jslstatus = 'r'
   ), finished AS (
     UPDATE pgagent.pga_joblog SET jlgstatus = letter, jlgduration = now() - jlgstart FROM owned WHERE jlgid = run
   ), freed AS (
@@ -109,12 +119,12 @@ export const finishRuns: Prepared = {
     SET jobagentid = NULL, jobnextrun = coalesce(
       CASE WHEN jobnextrun = to_timestamp(due / 1000) THEN to_timestamp(next / 1000) ELSE jobnextrun END,
       $7::timestamptz)
-    FROM (SELECT * FROM owned UNION ALL SELECT * FROM orphaned) AS ended WHERE jobid = job
+    FROM (SELECT * FROM owned UNION ALL SELECT * FROM orphaned) AS ended_run WHERE jobid = job
     RETURNING n
   )
   SELECT asked.n::int,
     ours.n IS NOT NULL OR coalesce(jlgstatus = asked.letter AND jlgduration IS NOT NULL, false) AS owned,
-    ours.n IS NOT NULL AND freed.n IS NULL AS busy
+    ours.n IS NOT NULL AND freed.n IS NULL AS busy, asked.found
   FROM asked LEFT JOIN ours USING (n) LEFT JOIN freed USING (n) LEFT JOIN pgagent.pga_joblog ON jlgid = asked.run
   ORDER BY asked.n`,
 }

@@ -2,7 +2,7 @@ import * as Context from 'effect/Context'
 import * as Data from 'effect/Data'
 import type * as Effect from 'effect/Effect'
 import type * as Stream from 'effect/Stream'
-import type { AttemptResult, Claim, Instant, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
+import type { AttemptResult, Claim, Instant, LastAttempt, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
 
 /**
  * The agent's memory: the pgAgent tables, seen as what an agent does with them.
@@ -31,8 +31,11 @@ export class Store extends Context.Service<
     /** Ends, as aborted, the runs of agents that are gone, and frees their jobs. */
     readonly rescueOrphans: Effect.Effect<readonly Rescue[], SessionLost>
 
-    /** Claims up to `slots` due jobs, oldest due first, and opens a run for each. No job is claimed twice. */
-    readonly claimDue: (slots: number) => Effect.Effect<Claim, SessionLost>
+    /**
+     * Claims up to `slots` due jobs, oldest due first, and opens a run for each, and, where it can, the first attempt
+     * at its first step. No job is claimed twice. How many slots there are is asked when the server is.
+     */
+    readonly claimDue: (slots: () => number) => Effect.Effect<Claim, SessionLost>
 
     /** Logs that an attempt at a step begins, and returns its id. */
     readonly beginAttempt: (run: Run, step: Step) => Effect.Effect<number, ClaimLost | StepGone>
@@ -47,10 +50,16 @@ export class Store extends Context.Service<
     ) => Effect.Effect<void, ClaimLost | AttemptGone>
 
     /**
-     * Logs how a run ended, closes its open attempts, gives its claim back and sets its job's next run; unless
-     * somebody has changed the next run meanwhile, which then stays.
+     * Logs how a run ended, and the `last` of its attempts, if that has not been yet; closes what other attempts are
+     * open, gives its claim back and sets its job's next run; unless somebody has changed the next run meanwhile,
+     * which then stays. Nothing of it is done where the row of the last attempt is gone.
      */
-    readonly finishRun: (run: Run, end: RunEnd, nextRun: Instant | undefined) => Effect.Effect<void, ClaimLost>
+    readonly finishRun: (
+      run: Run,
+      end: RunEnd,
+      nextRun: Instant | undefined,
+      last?: LastAttempt,
+    ) => Effect.Effect<void, ClaimLost | AttemptGone>
 
     /** Notes, where the schema keeps a history, that this agent claims nothing more. */
     readonly noteStopping: Effect.Effect<void, SessionLost>

@@ -1,3 +1,4 @@
+import { endsAttempt } from '../machines/step.machine.ts'
 import type { TraceRecord } from './trace-record.ts'
 
 /** One actor's part in a trace. */
@@ -78,7 +79,7 @@ export function failureOf({ machine, event, from, to, isDone, context }: TraceRe
     }
     case 'step': {
       const { outcome = 'succeeded' } = (context['result'] ?? {}) as { readonly outcome?: string }
-      return to === 'ending' && from !== to && outcome !== 'succeeded' ? `the attempt ${inWords(outcome)}` : undefined
+      return endsAttempt(from, to) && outcome !== 'succeeded' ? `the attempt ${inWords(outcome)}` : undefined
     }
   }
 }

@@ -32,10 +32,10 @@ afterAll(async () => {
 const jobsMany = 1_000
 const nothing: Cost = { statements: 0, transactions: 0, roundTrips: 0 }
 
-test('one run: a look that claims it, two writes, a look that finds nothing; its step is asked for at once', async () => {
+test('one run: a look that claims it, one write, a look that finds nothing; its step is asked for at once', async () => {
   await runAll(1)
   const { service, steps } = await costOf(() => runAll(1))
-  expect(service).toEqual({ statements: 4, transactions: 4, roundTrips: 4 })
+  expect(service).toEqual({ statements: 3, transactions: 3, roundTrips: 3 })
   // Its session was idle, and is asked first whether it is there.
   expect(steps).toEqual({ statements: 4, transactions: 4, roundTrips: 2 })
 })
@@ -43,9 +43,9 @@ test('one run: a look that claims it, two writes, a look that finds nothing; its
 test('a thousand runs at once share looks and writes', async () => {
   await runAll(jobsMany)
   const { service, steps } = await costOf(() => runAll(jobsMany))
-  expect(service.statements).toBeLessThan(0.75 * jobsMany)
+  expect(service.statements).toBeLessThan(0.5 * jobsMany)
   expect(service.transactions).toBe(service.statements)
-  expect(service.roundTrips).toBeLessThan(0.75 * jobsMany)
+  expect(service.roundTrips).toBeLessThan(0.5 * jobsMany)
   // A session that was idle for a second is asked whether it is there; on a slow machine, that may be any.
   expect(steps.statements).toBeGreaterThanOrEqual(3 * jobsMany)
   expect(steps.statements).toBeLessThanOrEqual(4 * jobsMany)

@@ -143,7 +143,7 @@ describe.skipIf(!hasBrowser)('the page, in a real browser', { timeout: 60_000 },
     await failed('the run ends: failed')
     await page.keyboard.press('p')
     await failed('the attempt failed')
-    expect([await litIn('job'), await litIn('step')]).toEqual(['stepping', 'ending'])
+    expect([await litIn('job'), await litIn('step')]).toEqual(['stepping', 'ended'])
     await page.keyboard.press('n')
     await failed('the run ends: failed')
     expect(await litIn('job')).toBe('finished')

@@ -47,7 +47,6 @@ describe("Stately's inspection protocol", () => {
     expectProtocol(events)
     const stepOne = events.filter(({ sessionId }) => sessionId === 'alpha/run-1/step-1')
     expect(stepOne.map(stateOf).filter((value) => value !== undefined)).toEqual([
-      'beginning',
       { executing: 'running' },
       'ending',
       'ended',

@@ -13,6 +13,8 @@ export type Walked<Context> = {
   readonly to: string
   readonly before: Context
   readonly after: Context
+  /** What the machine ended with, if it did. */
+  readonly output: unknown
 }
 
 /** Everything that a machine can do: each state it can be in, with what it remembers there, and each event it takes. */
@@ -44,7 +46,8 @@ const run: Run = {
 const asked = [{ type: 'abort' }, { type: 'disown' }]
 const result = (outcome: string) => ({ outcome, code: 0, output: '' })
 
-export function walkStep() {
+/** A step of which more follow, none of whose attempts was begun before; or the last one, whose first was. */
+export function walkStep(isLast = false) {
   const answers = {
     beginning: done('beginAttempt', [{ type: 'begun', attemptId: 1 }, { type: 'claimLost' }, { type: 'stepGone' }]),
     executing: [
@@ -54,7 +57,8 @@ export function walkStep() {
     ending: done('endAttempt', [{ type: 'ended' }, { type: 'claimLost' }, { type: 'attemptGone' }]),
     backingOff: [{ type: 'xstate.after.backoff.step.backingOff' }],
   }
-  return walk(stepMachine, { run, step: { ...step, timeoutMs: 1 } }, (state) => [
+  const input = { run, step: { ...step, timeoutMs: 1 }, isLast, attemptId: isLast ? 1 : undefined }
+  return walk(stepMachine, input, (state) => [
     ...asked,
     ...(answers[state.split('.')[0] as keyof typeof answers] ?? []),
   ])
@@ -70,11 +74,19 @@ export function walkJob() {
     { type: 'stepGone' },
     { type: 'attemptGone' },
   ]
+  /** The first step leaves its attempt open only where it fails the run. */
+  const openEnds = (stepIndex: number) =>
+    ['failed', 'succeeded']
+      .slice(0, stepIndex + 1)
+      .map((outcome) => ({ type: 'ended', result: result(outcome), openAttemptId: 1 }))
   const answers = {
-    stepping: done('step', ends),
-    finishing: done('finishRun', [{ type: 'finished' }, { type: 'claimLost' }]),
+    finishing: done('finishRun', [{ type: 'finished' }, { type: 'claimLost' }, { type: 'attemptGone' }]),
   }
-  return walk(jobMachine, { run }, (state) => [...asked, ...(answers[state as keyof typeof answers] ?? [])])
+  return walk(jobMachine, { run }, (state, { stepIndex }) => [
+    ...asked,
+    ...(state === 'stepping' ? done('step', [...ends, ...openEnds(stepIndex)]) : []),
+    ...(answers[state as keyof typeof answers] ?? []),
+  ])
 }
 
 export function walkAgent() {
@@ -138,7 +150,7 @@ function walk<Machine extends AnyStateMachine>(
   input: unknown,
   eventsIn: (state: string, context: ContextOf<Machine>) => readonly EventObject[],
 ): Walk<ContextOf<Machine>> {
-  type Snapshot = { value: StateValue; context: ContextOf<Machine>; status: string }
+  type Snapshot = { value: StateValue; context: ContextOf<Machine>; status: string; output: unknown }
   type Node = { state: unknown; transitions: Record<string, { event: EventObject; state: unknown }> }
   const keyOf = ({ value, context }: Snapshot) => JSON.stringify([value, remembered(context as object)])
   const map = getAdjacencyMap(machine, {
@@ -164,6 +176,7 @@ function walk<Machine extends AnyStateMachine>(
         to: stateName(after.value),
         before: before.context,
         after: after.context,
+        output: after.output,
       })
     }
   }

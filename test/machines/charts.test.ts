@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
+import type { StepEnd } from '../../src/machines/step.machine.ts'
 import { type Walk, type Walked, walkAgent, walkJob, walkStep } from './chart-walk.ts'
 
-describe('on every path through the chart of a step', () => {
-  const walk = walkStep()
-
+describe.each([
+  { which: 'a step', walk: walkStep() },
+  { which: 'a last step that was begun with its run', walk: walkStep(true) },
+])('on every path through the chart of $which', ({ walk }) => {
   test('code runs only once its attempt is logged, and within the attempts allowed', () => {
     expect(violations(walk, ({ to, after }) => to.startsWith('executing') && after.attemptId === undefined)).toEqual([])
     expect(violations(walk, ({ after }) => after.number > after.step.attemptsMax)).toEqual([])
@@ -33,10 +35,16 @@ describe('on every path through the chart of a step', () => {
     expect(violations(walk, retries)).toEqual([])
   })
 
-  test('an attempt that ran is logged as ended, unless the claim is lost', () => {
-    const skips = ({ from, to, after }: Walked<{ left: { type: string } | undefined }>) =>
-      from.startsWith('executing') && to === 'ended' && after.left?.type !== 'claimLost'
+  test('an attempt that ran is logged as ended, or left to be logged with its run, unless the claim is lost', () => {
+    const skips = ({ from, to, output }: Walked<unknown>) =>
+      from.startsWith('executing') &&
+      to === 'ended' &&
+      (output as StepEnd).type !== 'claimLost' &&
+      !isLeftOpen(output as StepEnd)
     expect(violations(walk, skips)).toEqual([])
+    const isLeftThoughLogged = ({ before, output }: Walked<{ isLogged: boolean }>) =>
+      before.isLogged && output !== undefined && isLeftOpen(output as StepEnd)
+    expect(violations(walk, isLeftThoughLogged)).toEqual([])
   })
 
   test('there is always a way to the end', () => expect(deadEnds(walk, 'ended')).toEqual([]))
@@ -49,6 +57,15 @@ describe('on every path through the chart of a run', () => {
     const skips = ({ from, to, after }: Walked<{ end: unknown }>) =>
       to === 'finished' && from !== 'finishing' && after.end !== 'claimLost'
     expect(violations(walk, skips)).toEqual([])
+  })
+
+  test('what a step leaves open is logged with the end of the run, unless the claim is lost', () => {
+    const forgets = ({ event, to, after }: Walked<{ end: unknown; last: { attemptId: number } | undefined }>) =>
+      'output' in event &&
+      isLeftOpen(event.output as StepEnd) &&
+      !(to === 'finishing' && after.last?.attemptId === 1) &&
+      after.end !== 'claimLost'
+    expect(violations(walk, forgets)).toEqual([])
   })
 
   test('no step begins after one that failed its run, or after an abort', () => {
@@ -106,6 +123,10 @@ describe('on every path through the chart of an agent', () => {
 
   test('there is always a way to the end', () => expect(deadEnds(walk, 'stopped')).toEqual([]))
 })
+
+function isLeftOpen(end: StepEnd): boolean {
+  return end?.type === 'ended' && end.openAttemptId !== undefined
+}
 
 /** The transitions, as `from --event--> to`, that are as they must not be. */
 function violations<Context>(walk: Walk<Context>, isWrong: (walked: Walked<Context>) => boolean) {

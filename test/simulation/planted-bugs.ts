@@ -1,4 +1,5 @@
 import { Clock, Effect, Fiber } from 'effect'
+import type { AttemptResult } from '../../src/domain/job.ts'
 import { nextRun } from '../../src/domain/next-run.ts'
 import { agentMachine } from '../../src/machines/agent.machine.ts'
 import { jobMachine } from '../../src/machines/job.machine.ts'
@@ -31,7 +32,7 @@ export const plantedBugs: readonly PlantedBug[] = [
         line.send('claimDue', (pid) => {
           for (const row of database.jobs.values()) row.claimedBy = undefined
           return Effect.succeed({
-            ...statements.claimDue(database, pid, host, new Set(), slots),
+            ...statements.claimDue(database, pid, host, new Set(), slots()),
             orphans: 'none' as const,
           })
         }),
@@ -42,10 +43,10 @@ export const plantedBugs: readonly PlantedBug[] = [
     caughtBy: 'claimedWhileRunning',
     seed: 1,
     parts: store(({ database, line }) => ({
-      finishRun: (run, end, next) =>
+      finishRun: (run, end, next, last) =>
         patient(
           line.send('finishRun', (pid) => {
-            const answer = statements.finishRun(database, pid, run, end, next)
+            const answer = statements.finishRun(database, pid, run, end, next, last)
             const row = database.jobs.get(run.job.id)
             if (row !== undefined) row.claimedBy = pid
             return answer
@@ -78,21 +79,21 @@ export const plantedBugs: readonly PlantedBug[] = [
     mistake: 'an agent claims one run more than it has slots',
     caughtBy: 'claimsAreDue',
     seed: 1,
-    parts: store(({ real }) => ({ claimDue: (slots) => real.claimDue(slots + 1) })),
+    parts: store(({ real }) => ({ claimDue: (slots) => real.claimDue(() => slots() + 1) })),
   },
   {
     mistake: 'the next run is sought from the due time on, that included',
     caughtBy: 'occurrencesRunOnce',
     seed: 1,
     parts: store(({ real }) => ({
-      finishRun: (run, end) =>
-        real.finishRun(run, end, nextRun(run.job.schedules, run.dueAt - 60_000, run.job.timeZone)),
+      finishRun: (run, end, _, last) =>
+        real.finishRun(run, end, nextRun(run.job.schedules, run.dueAt - 60_000, run.job.timeZone), last),
     })),
   },
   {
     mistake: 'the end of an attempt is logged without asking whose run it is',
     caughtBy: 'endedRunsStay',
-    seed: 16,
+    seed: 120,
     parts: store(({ database, line }) => ({
       endAttempt: (run, step, attemptId, result, retried) =>
         patient(
@@ -120,7 +121,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     mistake: 'an agent takes another on its host for its earlier self',
     caughtBy: 'livingAgentsKeepTheirRuns',
-    seed: 6,
+    seed: 5,
     parts: store(({ database, line, host, real }) => {
       const rescueMine = line.send('rescueOrphans', (pid) => {
         const mine = [...database.agents.values()].filter((each) => each.host === host && each.pid !== pid)
@@ -144,7 +145,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     seed: 27,
     parts: store(({ real }) => ({
       claimDue: (slots) =>
-        Effect.map(real.claimDue(slots), (claim) => (slots > 0 ? claim : { ...claim, orphans: 'none' as const })),
+        Effect.map(real.claimDue(slots), (claim) => (slots() > 0 ? claim : { ...claim, orphans: 'none' as const })),
     })),
   },
   {
@@ -163,10 +164,10 @@ export const plantedBugs: readonly PlantedBug[] = [
           'claimDue',
           (pid) =>
             Effect.succeed({
-              ...statements.claimDue(database, pid, 'nowhere', new Set(), slots),
+              ...statements.claimDue(database, pid, 'nowhere', new Set(), slots()),
               orphans: 'none' as const,
             }),
-          { runs: [], slots },
+          { runs: [], slots: slots() },
         ),
     })),
   },
@@ -213,18 +214,18 @@ export const plantedBugs: readonly PlantedBug[] = [
     mistake: 'every run is logged as a success',
     caughtBy: 'runsEndAsTheirAttempts',
     seed: 1,
-    parts: store(({ real }) => ({ finishRun: (run, _, next) => real.finishRun(run, 'succeeded', next) })),
+    parts: store(({ real }) => ({ finishRun: (run, _, next, last) => real.finishRun(run, 'succeeded', next, last) })),
   },
   {
     mistake: 'the end of a run overwrites a run-now',
     caughtBy: 'whatPeopleSetStays',
     seed: 5,
     parts: store(({ database, real }) => ({
-      finishRun: (run, end, next) =>
+      finishRun: (run, end, next, last) =>
         Effect.suspend(() => {
           const row = database.jobs.get(run.job.id)
           if (row?.enabled === true) row.nextRun = run.dueAt
-          return real.finishRun(run, end, next)
+          return real.finishRun(run, end, next, last)
         }),
     })),
   },
@@ -232,7 +233,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     mistake: 'the end of a run forgets the next',
     caughtBy: 'nextRunsAreSet',
     seed: 1,
-    parts: store(({ real }) => ({ finishRun: (run, end) => real.finishRun(run, end, undefined) })),
+    parts: store(({ real }) => ({ finishRun: (run, end, _, last) => real.finishRun(run, end, undefined, last) })),
   },
   {
     mistake: "the next run is sought by the clock of the agent's host",
@@ -245,8 +246,10 @@ export const plantedBugs: readonly PlantedBug[] = [
     caughtBy: 'nextRunsAreSet',
     seed: 9,
     parts: store(({ database, real }) => ({
-      finishRun: (run, end) =>
-        real.finishRun(run, end, nextRun(run.job.schedules, Math.max(database.now(), run.dueAt), run.job.timeZone)),
+      finishRun: (run, end, _, last) => {
+        const next = nextRun(run.job.schedules, Math.max(database.now(), run.dueAt), run.job.timeZone)
+        return real.finishRun(run, end, next, last)
+      },
     })),
   },
   {
@@ -254,17 +257,17 @@ export const plantedBugs: readonly PlantedBug[] = [
     caughtBy: 'occurrencesRunOnce',
     seed: 4,
     parts: store(({ database, real }) => ({
-      finishRun: (run, end, next) => {
+      finishRun: (run, end, next, last) => {
         const { catchUp, schedules, timeZone } = run.job
         const before = database.now() - (catchUp?.type === 'all' ? catchUp.spanMs : 0)
-        return real.finishRun(run, end, catchUp?.type === 'all' ? nextRun(schedules, before, timeZone) : next)
+        return real.finishRun(run, end, catchUp?.type === 'all' ? nextRun(schedules, before, timeZone) : next, last)
       },
     })),
   },
   {
     mistake: 'what was missed runs although its job makes up for nothing',
     caughtBy: 'missedAreNotRun',
-    seed: 117,
+    seed: 51,
     parts: store(({ real }) => ({ claimDue: attendedAs(true, real.claimDue) })),
   },
   {
@@ -279,13 +282,42 @@ export const plantedBugs: readonly PlantedBug[] = [
     seed: 2,
     parts: store(({ real }) => ({
       endAttempt: (run, step, attemptId, result, retried) =>
-        real.endAttempt(run, step, attemptId, { ...result, output: result.output.split('\n')[0] ?? '' }, retried),
+        real.endAttempt(run, step, attemptId, firstLineOf(result), retried),
+      finishRun: (run, end, next, last) =>
+        real.finishRun(run, end, next, last && { ...last, result: firstLineOf(last.result) }),
+    })),
+  },
+  {
+    mistake: 'the end of a run does not log that of its last attempt',
+    caughtBy: 'outputIsKept',
+    seed: 1,
+    parts: store(({ real }) => ({ finishRun: (run, end, next) => real.finishRun(run, end, next) })),
+  },
+  {
+    mistake: 'a claim begins the last step of a job',
+    caughtBy: 'attemptsInOrder',
+    seed: 1,
+    parts: store(({ database, line, host }) => ({
+      claimDue: (slots) =>
+        line.send(
+          'claimDue',
+          (pid) => {
+            const claim = statements.claimDue(database, pid, host, new Set(), slots())
+            for (const { id, job } of claim.runs) {
+              const attempts = database.runs.get(id)?.attempts ?? []
+              const [attempt] = attempts
+              if (attempt !== undefined) attempts[0] = { ...attempt, stepId: job.steps.at(-1)?.id ?? 0 }
+            }
+            return Effect.succeed({ ...claim, orphans: 'none' as const })
+          },
+          { runs: [], slots: slots() },
+        ),
     })),
   },
   {
     mistake: 'code runs before its attempt is logged',
     caughtBy: 'codeIsLogged',
-    seed: 1,
+    seed: 2,
     parts: store(() => ({ beginAttempt: () => Effect.succeed(0) })),
   },
   {
@@ -318,6 +350,10 @@ export const plantedBugs: readonly PlantedBug[] = [
     parts: machines({ job: jobMachine.provide({ actions: { rememberAbort: () => {}, tellStep: () => {} } }) }),
   },
 ]
+
+function firstLineOf(result: AttemptResult): AttemptResult {
+  return { ...result, output: result.output.split('\n')[0] ?? '' }
+}
 
 /** A claim that takes agents to have been up, or not, when its runs were due. */
 function attendedAs(attended: boolean, claimDue: StoreShape['claimDue']): StoreShape['claimDue'] {

@@ -34,8 +34,8 @@ describe.each([
     const { store } = await db.agent('alpha')
     const { store: other } = await db.agent('beta')
 
-    const claim = await run(store.claimDue(10))
-    const second = await run(other.claimDue(10))
+    const claim = await run(store.claimDue(() => 10))
+    const second = await run(other.claimDue(() => 10))
 
     expect(claim.runs.map(({ job }) => job.id)).toEqual([sooner, later])
     expect(second.runs).toEqual([])
@@ -49,8 +49,8 @@ describe.each([
     for (const name of ['a', 'b', 'c']) await db.createJob(name, { dueInMs: -1_000 })
     const { store } = await db.agent('alpha')
 
-    const first = await run(store.claimDue(2))
-    const second = await run(store.claimDue(2))
+    const first = await run(store.claimDue(() => 2))
+    const second = await run(store.claimDue(() => 2))
 
     expect(first.runs).toHaveLength(2)
     expect(first.heldBack).toBe(true)
@@ -65,7 +65,7 @@ describe.each([
     await db.setEnabled(disabled, false)
     const { store } = await db.agent('alpha')
 
-    const claim = await run(store.claimDue(10))
+    const claim = await run(store.claimDue(() => 10))
 
     expect(claim.runs.map(({ job }) => job.id)).toEqual([here])
     expect(claim.nextDueInMs).toBeUndefined()
@@ -79,7 +79,7 @@ describe.each([
     })
     const { store } = await db.agent('alpha')
 
-    const [claimed] = (await run(store.claimDue(1))).runs
+    const [claimed] = (await run(store.claimDue(() => 1))).runs
 
     expect(claimed?.job.steps.map(({ name, onError }) => ({ name, onError }))).toEqual([
       { name: 'a', onError: 'ignore' },
@@ -91,7 +91,7 @@ describe.each([
   story('logs attempts and the end of a run, gives the claim back and sets the next run', async (db) => {
     const id = await db.createJob('job', { dueInMs: -1_000 })
     const { store } = await db.agent('alpha')
-    const [claimed] = (await run(store.claimDue(1))).runs
+    const [claimed] = (await run(store.claimDue(() => 1))).runs
     const { aRun, step } = parts(claimed)
 
     const attempt = await run(store.beginAttempt(aRun, step))
@@ -107,6 +107,65 @@ describe.each([
     expect(await db.job(id)).toEqual({ claimed: false, nextRun: next })
   })
 
+  story('begins the first attempt with the claim, and ends the last with its run', async (db) => {
+    const id = await db.createJob('job', { dueInMs: -1_000, steps: [{ name: 'b' }, { name: 'a' }] })
+    const { store } = await db.agent('alpha')
+    const [claimed] = (await run(store.claimDue(() => 1))).runs
+    const { aRun, step } = parts(claimed)
+    const attempt = aRun.firstAttemptId ?? 0
+
+    expect(step.name).toBe('a')
+    expect(await db.attempts(aRun.id)).toEqual([
+      { id: attempt, status: 'r', code: null, output: null, finished: false },
+    ])
+    expect(await run(store.beginAttempt(aRun, step))).toBe(attempt)
+    await run(store.finishRun(aRun, 'failed', undefined, { step, attemptId: attempt, result: failed }))
+    await run(store.finishRun(aRun, 'failed', undefined, { step, attemptId: attempt, result: failed }))
+
+    expect(await db.attempts(aRun.id)).toEqual([
+      { id: attempt, status: 'f', code: 1, output: failed.output, finished: true },
+    ])
+    expect(await db.runs(id)).toEqual([{ status: 'f', finished: true }])
+    expect(await db.job(id)).toMatchObject({ claimed: false })
+  })
+
+  story('ends nothing of a run whose last attempt is gone, until that is left out', async (db) => {
+    const id = await db.createJob('job', { dueInMs: -1_000 })
+    const { store } = await db.agent('alpha')
+    const [claimed] = (await run(store.claimDue(() => 1))).runs
+    const { aRun, step } = parts(claimed)
+    const last = { step, attemptId: aRun.firstAttemptId ?? 0, result: succeeded }
+    await db.deleteStep(step.id)
+
+    expect(tagOf(await run(Effect.exit(store.finishRun(aRun, 'succeeded', undefined, last))))).toBe('AttemptGone')
+    expect(await db.runs(id)).toEqual([{ status: 'r', finished: false }])
+    await run(store.finishRun(aRun, 'failed', undefined))
+
+    expect(await db.runs(id)).toEqual([{ status: 'f', finished: true }])
+    expect(await db.job(id)).toMatchObject({ claimed: false })
+  })
+
+  story('ends many runs at once, each with its own last attempt or without one', async (db) => {
+    for (let index = 0; index < 30; index++) await db.createJob(`job ${index}`, { dueInMs: -1_000 })
+    const { store } = await db.agent('alpha')
+    const { runs } = await run(store.claimDue(() => 30))
+    const lastOf = (each: Run, index: number) =>
+      index % 3 === 0
+        ? undefined
+        : { ...parts(each), attemptId: each.firstAttemptId ?? 0, result: { ...succeeded, code: each.id } }
+
+    await run(
+      Effect.forEach(runs, (each, index) => store.finishRun(each, 'succeeded', undefined, lastOf(each, index)), {
+        concurrency: 'unbounded',
+      }),
+    )
+
+    for (const [index, each] of runs.entries()) {
+      const ended = index % 3 === 0 ? { status: 'd', finished: false } : { status: 's', code: each.id, finished: true }
+      expect(await db.attempts(each.id)).toMatchObject([ended])
+    }
+  })
+
   story(
     'gives a failed attempt the letter of its policy, and one that is retried that of an ignored one',
     async (db) => {
@@ -119,7 +178,7 @@ describe.each([
       const { store } = await db.agent('alpha')
       for (const { onError, retried, letter } of cases) {
         await db.createJob('job', { dueInMs: -1_000, steps: [{ name: 'step', onError }] })
-        const [claimed] = (await run(store.claimDue(1))).runs
+        const [claimed] = (await run(store.claimDue(() => 1))).runs
         const { aRun, step } = parts(claimed)
         const attempt = await run(store.beginAttempt(aRun, step))
         await run(store.endAttempt(aRun, step, attempt, failed, retried))
@@ -131,18 +190,18 @@ describe.each([
   story('sets no next run over one that somebody set during the run', async (db) => {
     const id = await db.createJob('job', { dueInMs: -1_000 })
     const { store } = await db.agent('alpha')
-    const [claimed] = (await run(store.claimDue(1))).runs
+    const [claimed] = (await run(store.claimDue(() => 1))).runs
     await db.runNow(id)
 
     await run(store.finishRun(parts(claimed).aRun, 'succeeded', (await run(store.now)) + 300_000))
 
-    expect((await run(store.claimDue(1))).runs.map(({ job }) => job.id)).toEqual([id])
+    expect((await run(store.claimDue(() => 1))).runs.map(({ job }) => job.id)).toEqual([id])
   })
 
   story('leaves a job that will never run again without a next run', async (db) => {
     const id = await db.createJob('job', { dueInMs: -1_000 })
     const { store } = await db.agent('alpha')
-    const [claimed] = (await run(store.claimDue(1))).runs
+    const [claimed] = (await run(store.claimDue(() => 1))).runs
 
     await run(store.finishRun(parts(claimed).aRun, 'failed', undefined))
 
@@ -152,7 +211,7 @@ describe.each([
   story('takes a repeated write, whose first answer was lost, for the same one', async (db) => {
     const id = await db.createJob('job', { dueInMs: -1_000 })
     const { store } = await db.agent('alpha')
-    const [claimed] = (await run(store.claimDue(1))).runs
+    const [claimed] = (await run(store.claimDue(() => 1))).runs
     const { aRun, step } = parts(claimed)
 
     const attempt = await run(store.beginAttempt(aRun, step))
@@ -169,7 +228,7 @@ describe.each([
   story('answers many writes made at once, each in its place', async (db) => {
     for (let index = 0; index < 30; index++) await db.createJob(`job ${index}`, { dueInMs: -1_000 })
     const { store } = await db.agent('alpha')
-    const { runs } = await run(store.claimDue(30))
+    const { runs } = await run(store.claimDue(() => 30))
 
     const attempts = await run(
       Effect.forEach(runs, (each) => store.beginAttempt(each, parts(each).step), { concurrency: 'unbounded' }),
@@ -193,7 +252,7 @@ describe.each([
       const gone = await db.createJob('gone', { dueInMs: -3_000 })
       await db.createJob('job', { dueInMs: -2_000 })
       const { store } = await db.agent('alpha')
-      const { runs } = await run(store.claimDue(2))
+      const { runs } = await run(store.claimDue(() => 2))
       const [first, second] = runs.map(parts)
       if (first === undefined || second === undefined) throw new Error('both jobs were due')
       const attempt = await run(store.beginAttempt(first.aRun, first.step))
@@ -219,12 +278,12 @@ describe.each([
   story('ends as aborted what an agent that is gone left, frees its jobs, and signs it off', async (db) => {
     const id = await db.createJob('job', { dueInMs: -1_000, minutes: [0] })
     const dead = await db.agent('alpha')
-    const [claimed] = (await run(dead.store.claimDue(1))).runs
+    const [claimed] = (await run(dead.store.claimDue(() => 1))).runs
     const { aRun, step } = parts(claimed)
     await run(dead.store.beginAttempt(aRun, step))
     await dead.vanish()
     const { store } = await db.agent('beta')
-    expect((await run(store.claimDue(1))).orphans).toBe('away')
+    expect((await run(store.claimDue(() => 1))).orphans).toBe('away')
 
     const rescues = await rescued(store)
 
@@ -237,17 +296,17 @@ describe.each([
     expect(await db.job(id)).toMatchObject({ claimed: false })
     expect((await db.job(id)).nextRun).toBeGreaterThan(await run(store.now))
     expect(await db.agents()).toEqual(['beta'])
-    expect((await run(store.claimDue(1))).orphans).toBe('none')
+    expect((await run(store.claimDue(() => 1))).orphans).toBe('none')
   })
 
   story('tells of a claim when it was made, and the one before, and whether an agent was up in time', async (db) => {
     const id = await db.createJob('job', { dueInMs: -1_000 })
     const { store } = await db.agent('alpha')
 
-    const [first] = (await run(store.claimDue(1))).runs
+    const [first] = (await run(store.claimDue(() => 1))).runs
     if (first === undefined) throw new Error('the job was due')
     await run(store.finishRun(first, 'succeeded', Math.floor(first.dueAt) - 7_200_000))
-    const [late] = (await run(store.claimDue(1))).runs
+    const [late] = (await run(store.claimDue(() => 1))).runs
     if (late === undefined) throw new Error('the job was due long ago')
     await run(store.finishRun(late, 'missed', undefined))
 
@@ -266,7 +325,7 @@ describe.each([
   story('leaves the runs of living agents alone', async (db) => {
     const id = await db.createJob('job', { dueInMs: -1_000 })
     const alive = await db.agent('alpha')
-    await run(alive.store.claimDue(1))
+    await run(alive.store.claimDue(() => 1))
     const { store } = await db.agent('beta')
 
     expect(await run(store.rescueOrphans)).toEqual([])
@@ -276,7 +335,7 @@ describe.each([
   story('refuses every write of a run that another agent has ended', async (db) => {
     await db.createJob('job', { dueInMs: -1_000 })
     const { store } = await db.agent('alpha')
-    const [claimed] = (await run(store.claimDue(1))).runs
+    const [claimed] = (await run(store.claimDue(() => 1))).runs
     const { aRun, step } = parts(claimed)
     const attempt = await run(store.beginAttempt(aRun, step))
     await db.abortRun(aRun.id)
@@ -285,9 +344,12 @@ describe.each([
       await run(Effect.exit(store.beginAttempt(aRun, step))),
       await run(Effect.exit(store.endAttempt(aRun, step, attempt, succeeded, false))),
       await run(Effect.exit(store.finishRun(aRun, 'succeeded', undefined))),
+      await run(
+        Effect.exit(store.finishRun(aRun, 'succeeded', undefined, { step, attemptId: attempt, result: succeeded })),
+      ),
     ]
 
-    expect(outcomes.map(tagOf)).toEqual(['ClaimLost', 'ClaimLost', 'ClaimLost'])
+    expect(outcomes.map(tagOf)).toEqual(['ClaimLost', 'ClaimLost', 'ClaimLost', 'ClaimLost'])
     expect(await db.attempts(aRun.id)).toMatchObject([{ status: 'd' }])
   })
 
@@ -298,7 +360,7 @@ describe.each([
     const listening = Effect.runFork(
       Stream.runForEach(store.commands, (each) => Effect.sync(() => commands.push(each))),
     )
-    const [claimed] = (await run(store.claimDue(1))).runs
+    const [claimed] = (await run(store.claimDue(() => 1))).runs
     const { aRun, step } = parts(claimed)
     await loseSession()
     await until(() => commands.some(({ type }) => type === 'sessionLost'), { what: 'the loss to be told' })
@@ -320,11 +382,11 @@ describe.each([
   story('leaves an agent that only lost its session the time to come back for its runs', async (db) => {
     const id = await db.createJob('job', { dueInMs: -1_000 })
     const { store, loseSession } = await db.agent('alpha')
-    const [claimed] = (await run(store.claimDue(1))).runs
+    const [claimed] = (await run(store.claimDue(() => 1))).runs
     const { aRun } = parts(claimed)
     const { store: other } = await db.agent('beta')
     await loseSession()
-    await until(async () => (await run(other.claimDue(1))).orphans === 'away', { what: 'the session to be gone' })
+    await until(async () => (await run(other.claimDue(() => 1))).orphans === 'away', { what: 'the session to be gone' })
 
     const rescues = await run(other.rescueOrphans)
     await run(store.connect)
@@ -339,7 +401,7 @@ describe.each([
   story('gives up a run that was ended by another agent while the session was lost', async (db) => {
     await db.createJob('job', { dueInMs: -1_000 })
     const { store, loseSession } = await db.agent('alpha')
-    const [claimed] = (await run(store.claimDue(1))).runs
+    const [claimed] = (await run(store.claimDue(() => 1))).runs
     const { aRun, step } = parts(claimed)
     await loseSession()
     const { store: other } = await db.agent('beta')

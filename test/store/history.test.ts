@@ -33,21 +33,21 @@ test('an agent that looks, claims and finishes notes nothing, and removes what i
     `INSERT INTO pgagent.escapement_history (at, what) SELECT now() - interval '31 days', 'free' FROM generate_series(1, 1500)`,
   )
   await due('one')
-  const { runs } = await run(store.claimDue(5))
+  const { runs } = await run(store.claimDue(() => 5))
   await run(Effect.forEach(runs, (each) => store.finishRun(each, 'succeeded', undefined)))
-  for (let look = 0; look < 3; look++) await run(store.claimDue(5))
+  for (let look = 0; look < 3; look++) await run(store.claimDue(() => 5))
   expect(await noted()).toEqual([])
 })
 
 test('an agent that is full notes it once while others wait, and once that it is not any more', async () => {
   for (const name of ['one', 'two', 'three']) await due(name)
-  const first = await run(store.claimDue(1))
-  for (let look = 0; look < 3; look++) await run(store.claimDue(0))
+  const first = await run(store.claimDue(() => 1))
+  for (let look = 0; look < 3; look++) await run(store.claimDue(() => 0))
   expect((await noted()).map(({ what }) => what)).toEqual(['full'])
   await run(Effect.forEach(first.runs, (each) => store.finishRun(each, 'succeeded', undefined)))
-  await run(store.claimDue(1))
+  await run(store.claimDue(() => 1))
   expect((await noted()).map(({ what }) => what)).toEqual(['full'])
-  await run(store.claimDue(2))
+  await run(store.claimDue(() => 2))
   expect(await noted()).toMatchObject([
     { what: 'full', who: 'alpha', late: false },
     { what: 'free', who: 'alpha' },
@@ -56,10 +56,10 @@ test('an agent that is full notes it once while others wait, and once that it is
 
 test('an agent that was full between two looks knows it by a job that came late', async () => {
   await due('one')
-  const first = await run(store.claimDue(1))
+  const first = await run(store.claimDue(() => 1))
   await due('two', '5 seconds')
   await run(Effect.forEach(first.runs, (each) => store.finishRun(each, 'succeeded', undefined)))
-  await run(store.claimDue(2))
+  await run(store.claimDue(() => 2))
   expect((await noted()).map(({ what }) => what)).toEqual(['full', 'free'])
 })
 
@@ -67,7 +67,9 @@ test('a session that was lost is noted in the next, with the number that it had,
   const { rows } = await client.query<{ pid: number }>('SELECT jagpid AS pid FROM pgagent.pga_jobagent')
   const lostPid = rows[0]?.pid
   await client.query('SELECT pg_terminate_backend($1)', [lostPid])
-  await until(async () => Exit.isFailure(await run(Effect.exit(store.claimDue(1)))), { what: 'the session to be lost' })
+  await until(async () => Exit.isFailure(await run(Effect.exit(store.claimDue(() => 1)))), {
+    what: 'the session to be lost',
+  })
   await run(Effect.andThen(store.connect, store.register([])))
   await run(store.rescueOrphans)
   const [lost, left] = await noted()
@@ -77,7 +79,7 @@ test('a session that was lost is noted in the next, with the number that it had,
 
 test('the end of a run that the database refuses to log is noted once', async () => {
   const job = await due('unlogged')
-  const { runs } = await run(store.claimDue(1))
+  const { runs } = await run(store.claimDue(() => 1))
   await client.query(`CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$;
     CREATE TRIGGER no BEFORE UPDATE ON pgagent.pga_joblog FOR EACH ROW EXECUTE FUNCTION no()`)
   const finishing = Effect.runFork(Effect.forEach(runs, (each) => store.finishRun(each, 'succeeded', undefined)))

@@ -48,7 +48,7 @@ describe.concurrent('a role that may connect, and create in schema public as in 
       await run(store.connect)
       await run(store.checkSchema)
       await run(store.register([]))
-      const [claimed] = (await run(store.claimDue(1))).runs
+      const [claimed] = (await run(store.claimDue(() => 1))).runs
       if (claimed === undefined) throw new Error('nothing was claimed')
       await run(store.finishRun(claimed, 'succeeded', undefined))
 
@@ -90,7 +90,7 @@ describe.concurrent('a role that may connect, and create in schema public as in 
     // While a lock holds up the agent's session, senders come and go before they can be asked about.
     const others = await Promise.all([site.another(), site.another(), site.another()])
     await admin.query('BEGIN; LOCK TABLE pgagent.pga_job')
-    const held = run(store.claimDue(1))
+    const held = run(store.claimDue(() => 1))
     for (const [index, other] of others.entries()) {
       await other.query(`NOTIFY escapement, 'abort 8${index}'`)
       await other.end()

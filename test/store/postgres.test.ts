@@ -27,7 +27,7 @@ describe('the store in PostgreSQL', () => {
     await client.query(`UPDATE pgagent.pga_job SET jobnextrun = now() - random() * interval '100 days'`)
     const next = Math.ceil(Date.now() / 60_000) * 60_000 + 3_600_000
 
-    const { runs } = await run(store.claimDue(50))
+    const { runs } = await run(store.claimDue(() => 50))
     await run(Effect.forEach(runs, (each) => store.finishRun(each, 'succeeded', next), { concurrency: 'unbounded' }))
 
     expect(runs).toHaveLength(50)
@@ -42,7 +42,7 @@ describe('the store in PostgreSQL', () => {
     await client.query(`UPDATE pgagent.pga_job SET jobnextrun = '-infinity' WHERE jobid = $1`, [always])
     await client.query(`UPDATE pgagent.pga_job SET jobnextrun = 'infinity' WHERE jobid = $1`, [never])
 
-    const { runs, nextDueInMs } = await run(store.claimDue(10))
+    const { runs, nextDueInMs } = await run(store.claimDue(() => 10))
     const [claimed] = runs
     if (claimed === undefined) throw new Error('one job is due')
     await run(store.finishRun(claimed, 'succeeded', undefined))
@@ -59,7 +59,7 @@ describe('the store in PostgreSQL', () => {
     const edited = await createJob(client, 'edited', [])
     const other = await createJob(client, 'other', [])
     await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
-    const { runs } = await run(store.claimDue(10))
+    const { runs } = await run(store.claimDue(() => 10))
     const editor = await database.client()
     await editor.query('BEGIN')
     await editor.query(`UPDATE pgagent.pga_job SET jobdesc = 'new' WHERE jobid = $1`, [edited])
@@ -73,6 +73,28 @@ describe('the store in PostgreSQL', () => {
 
     expect(await openRuns(client)).toEqual([])
     expect(other).not.toBe(edited)
+  })
+
+  test('logs the end of an attempt while somebody edits its job, though its run has to wait', async () => {
+    const database = await createDatabase({ schema: 'installed' })
+    const { client, store } = await served(database)
+    const edited = await createJob(client, 'edited', [{ code: 'SELECT 1' }])
+    await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
+    const { aRun, step } = parts((await run(store.claimDue(() => 1))).runs[0])
+    const editor = await database.client()
+    await editor.query('BEGIN')
+    await editor.query(`UPDATE pgagent.pga_job SET jobdesc = 'new' WHERE jobid = $1`, [edited])
+    const status = async () => (await client.query('SELECT jslstatus AS s FROM pgagent.pga_jobsteplog')).rows[0].s
+
+    const result = { outcome: 'succeeded', code: 1, output: '' } as const
+    const last = { step, attemptId: aRun.firstAttemptId ?? 0, result }
+    const finishing = Effect.runFork(store.finishRun(aRun, 'succeeded', undefined, last))
+    await until(async () => (await status()) === 's', { what: 'the end of the attempt to be logged' })
+    expect(await openRuns(client)).toEqual([edited])
+    await editor.query('COMMIT')
+    await run(Fiber.join(finishing))
+
+    expect(await openRuns(client)).toEqual([])
   })
 
   test('stores what its encoding lacks as question marks, and says so', async () => {
@@ -94,17 +116,18 @@ describe('the store in PostgreSQL', () => {
     const store = await openStore(conninfo)
     const jobId = await createJob(client, 'job', [{ kind: 'b', code: 'true' }])
     await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
-    const [claimed] = (await run(store.claimDue(1))).runs
+    const [claimed] = (await run(store.claimDue(() => 1))).runs
     const { aRun, step } = parts(claimed)
     const result: AttemptResult = { outcome: 'succeeded', code: 0, output: 'grüße, 世界 \u{1f600}' }
 
     const attempt = await run(store.beginAttempt(aRun, step))
     await run(store.endAttempt(aRun, step, attempt, result, false))
+    const again = await run(store.beginAttempt(aRun, step))
+    await run(store.finishRun(aRun, 'succeeded', undefined, { step, attemptId: again, result }))
 
     const { rows } = await client.query('SELECT jslstatus, jsloutput FROM pgagent.pga_jobsteplog')
-    expect(rows).toEqual([
-      { jslstatus: 's', jsloutput: 'gr??e, ?? ?\n[characters that the database cannot store stand as ?]' },
-    ])
+    const stored = { jslstatus: 's', jsloutput: 'gr??e, ?? ?\n[characters that the database cannot store stand as ?]' }
+    expect(rows).toEqual([stored, stored])
     expect(jobId).toBe(aRun.job.id)
     for (const scope of scopes.splice(0)) await run(Scope.close(scope, Exit.void))
     await client.end()
@@ -116,7 +139,7 @@ describe('the store in PostgreSQL', () => {
     const { client, store } = await served(await createDatabase({ schema: 'installed' }))
     const jobId = await createJob(client, 'cleaner', [{ kind: 'b', code: 'true' }])
     await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
-    const { aRun, step } = parts((await run(store.claimDue(1))).runs[0])
+    const { aRun, step } = parts((await run(store.claimDue(() => 1))).runs[0])
     const attempt = await run(store.beginAttempt(aRun, step))
 
     await client.query('DELETE FROM pgagent.pga_joblog')
@@ -135,7 +158,7 @@ describe('the store in PostgreSQL', () => {
       await client.query('DELETE FROM pgagent.pga_job')
       await createJob(client, 'late', [])
       await client.query("UPDATE pgagent.pga_job SET jobhostagent = $1, jobnextrun = now() - interval '1 hour'", [host])
-      return (await run(store.claimDue(1))).runs[0]?.attended
+      return (await run(store.claimDue(() => 1))).runs[0]?.attended
     }
     const { rows } = await client.query('SELECT jagstation AS host FROM pgagent.pga_jobagent')
     const { host } = rows[0]
@@ -175,7 +198,7 @@ describe('the store in PostgreSQL', () => {
     const { client, store } = await served(database)
     await createJob(client, 'torn', [])
     await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
-    const { aRun } = parts((await run(store.claimDue(1))).runs[0], true)
+    const { aRun } = parts((await run(store.claimDue(() => 1))).runs[0], true)
     const rescuer = await database.client()
     await rescuer.query('BEGIN')
     await rescuer.query(`UPDATE pgagent.pga_joblog SET jlgstatus = 'd'`)
@@ -198,7 +221,7 @@ describe('the store in PostgreSQL', () => {
     const { client, store } = await served(database)
     const jobId = await createJob(client, 'edited', [])
     await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
-    const { aRun } = parts((await run(store.claimDue(1))).runs[0], true)
+    const { aRun } = parts((await run(store.claimDue(() => 1))).runs[0], true)
     const editor = await database.client()
     await editor.query('BEGIN')
     await editor.query(`UPDATE pgagent.pga_job SET jobdesc = 'new'`)
@@ -224,7 +247,7 @@ describe('the store in PostgreSQL', () => {
     const { client, store } = await served(await createDatabase({ schema: 'installed' }))
     await createJob(client, 'kept', [])
     await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
-    const { aRun } = parts((await run(store.claimDue(1))).runs[0], true)
+    const { aRun } = parts((await run(store.claimDue(() => 1))).runs[0], true)
 
     expect((await run(Effect.flip(store.register([aRun.id]))))._tag).toBe('SessionLost')
     await run(store.connect)
@@ -251,7 +274,7 @@ describe('the store in PostgreSQL', () => {
     const store = await openStore(conninfo)
     await run(store.checkSchema)
     await run(store.rescueOrphans)
-    const { aRun, step } = parts((await run(store.claimDue(1))).runs[0])
+    const { aRun, step } = parts((await run(store.claimDue(() => 1))).runs[0])
     const attempt = await run(store.beginAttempt(aRun, step))
     await run(store.endAttempt(aRun, step, attempt, { outcome: 'succeeded', code: 0, output: '' }, false))
     await run(store.finishRun(aRun, 'succeeded', undefined))
@@ -267,11 +290,11 @@ describe('the store in PostgreSQL', () => {
     await client.query('DELETE FROM pgagent.pga_jobagent')
     await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
 
-    expect((await run(Effect.flip(store.claimDue(1))))._tag).toBe('SessionLost')
+    expect((await run(Effect.flip(store.claimDue(() => 1))))._tag).toBe('SessionLost')
     await run(store.connect)
     await run(store.register([]))
 
-    expect((await run(store.claimDue(1))).runs).toHaveLength(1)
+    expect((await run(store.claimDue(() => 1))).runs).toHaveLength(1)
   })
 
   test('keeps to its own settings whatever the site has set, and leaves the search path to the site', async () => {
@@ -287,12 +310,12 @@ describe('the store in PostgreSQL', () => {
     for (let index = 0; index < 20; index++) await createJob(owner, `job ${index}`, [])
     await owner.query(`UPDATE pgagent.pga_job SET jobnextrun = now() - random() * interval '1 hour'`)
 
-    const { runs } = await run(store.claimDue(20))
+    const { runs } = await run(store.claimDue(() => 20))
     await run(
       Effect.forEach(runs, (each) => store.finishRun(each, 'succeeded', undefined), { concurrency: 'unbounded' }),
     )
 
-    expect((await run(store.claimDue(20))).runs).toEqual([])
+    expect((await run(store.claimDue(() => 20))).runs).toEqual([])
     expect((await owner.query('SELECT FROM alerts')).rowCount).toBe(20)
   })
 
@@ -310,7 +333,7 @@ describe('the store in PostgreSQL', () => {
     )
     await expect(client.query('UPDATE pgagent.pga_job SET jobnextrun = NULL')).rejects.toThrow(/out of range/)
     await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
-    const { runs } = await run(store.claimDue(1))
+    const { runs } = await run(store.claimDue(() => 1))
     const [claimed] = runs
     if (claimed === undefined) throw new Error('both jobs are due')
     await client.query(`INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES (1, 'gone')`)

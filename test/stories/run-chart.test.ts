@@ -232,6 +232,27 @@ stories.test('a step that somebody deletes while it runs fails its run, since no
   `)
 })
 
+stories.test('so does its last step, whose end would have been logged with that of the run', (world) => {
+  world.job('job', { due: '02:00:00', steps: [{ name: 'first' }, { name: 'last', takes: '1 minute' }] })
+  world.agent('alpha')
+  world.until('02:00:30')
+
+  world.editJob('job', { steps: [{ name: 'first' }] })
+  world.until('02:05:00')
+
+  expect(world.story).toMatchInlineSnapshot(`
+    "02:00:00 alpha starts
+    02:00:00 alpha claims job: run 1
+    02:00:00   first #1 begins
+    02:00:00   first #1 succeeded
+    02:00:00   last #1 begins
+    02:00:30 somebody edits job
+    02:01:00   last #1 succeeded
+    02:01:00 job failed"
+  `)
+  expect([...world.database.runs.values()]).toMatchObject([{ status: 'failed', attempts: [{ status: 'succeeded' }] }])
+})
+
 stories.test('a run whose job somebody deletes meanwhile is let go at its next write', (world) => {
   world.job('job', { due: '02:00:00', steps: [{ name: 'work', takes: '1 minute' }] })
   world.agent('alpha')

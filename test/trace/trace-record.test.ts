@@ -9,7 +9,10 @@ test('a record names the actor by its path, and keeps neither code, target nor o
   })
 
   expect(new Set(records.map(({ actor }) => actor))).toEqual(new Set(['alpha', 'alpha/run-1', 'alpha/run-1/step-1']))
-  expect(records.find(({ to }) => to === 'ending')?.context['result']).toEqual({ outcome: 'succeeded', code: 0 })
+  expect(records.find(({ machine, to }) => machine === 'step' && to === 'ended')?.context['result']).toEqual({
+    outcome: 'succeeded',
+    code: 0,
+  })
   const text = JSON.stringify(records)
   expect(text).not.toContain('swordfish')
   expect(JSON.parse(text)).toEqual(records)

@@ -43,11 +43,11 @@ test('a view shows the moment, the timeline, why, the machines and the tables', 
       .map(({ text }) => text)
       .join('\n'),
   ).toMatchInlineSnapshot(`
-    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 182
+    "night · 2026-03-01 02:03:00.000 UTC · transition 19 of 179
     02:00:00 ├────────────●─────────────────────────────!─────────────────!───────────────────┤ 02:20:00
 
     timeline
-      02:01:00.000  alpha/run-1/step-1  beginAttempt done: beginning → executing.running
+      02:01:00.000  alpha/run-1         start: stepping
       02:01:30.000  alpha               after nextLook: serving.waiting → serving.claiming
       02:01:30.000  alpha               claimDue done: serving.claiming → serving.waiting
       02:02:00.000  alpha               after nextLook: serving.waiting → serving.claiming
@@ -69,6 +69,7 @@ test('a view shows the moment, the timeline, why, the machines and the tables', 
       × the attempt failed
       in executing.running, on execute done:
         [isDisowned] → ended  did not hold
+        [endsRun]    → ended  did not hold
       ✓              → ending  taken
       context: result none → {"outcome":"failed","code":1}
 
@@ -79,7 +80,7 @@ test('a view shows the moment, the timeline, why, the machines and the tables', 
         run-1 nightly backup        stepping
           stepIndex=0
     ▸     step-1 dump               ending
-            number=1  attemptId=1  result={"outcome":"failed","code":1}
+            isLast=true  attemptId=1  number=1  isLogged=false  result={"outcome":"failed","code":1}
 
     tables
       job  name            enabled  host  next run  last run  claimed by
@@ -96,7 +97,7 @@ test('a view shows the moment, the timeline, why, the machines and the tables', 
 
 test('keys lead to the next failure, and to the tables as they were', () => {
   expect(shown(after('n'))).toMatchInlineSnapshot(`
-    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 182
+    "night · 2026-03-01 02:03:00.000 UTC · transition 19 of 179
     02:00:00 ├─────────●─────────────────────!─────────────!──────────────┤ 02:20:00
       02:02:00.000  alpha               after nextLook: serving.waiting → serving.c…
       02:02:00.000  alpha               claimDue done: serving.claiming → serving.w…
@@ -112,9 +113,9 @@ test('keys lead to the next failure, and to the tables as they were', () => {
       × the attempt failed
       in executing.running, on execute done:
         [isDisowned] → ended  did not hold
+        [endsRun]    → ended  did not hold
       ✓              → ending  taken
       context: result none → {"outcome":"failed","code":1}
-
 
 
 
@@ -122,7 +123,7 @@ test('keys lead to the next failure, and to the tables as they were', () => {
     ← → step, n p failure, g moment, r run, Tab pane, f fork, ? keys, q quit"
   `)
   expect(shown(after('n3'))).toMatchInlineSnapshot(`
-    "night · 2026-03-01 02:03:00.000 UTC · transition 20 of 182
+    "night · 2026-03-01 02:03:00.000 UTC · transition 19 of 179
     02:00:00 ├─────────●─────────────────────!─────────────!──────────────┤ 02:20:00
       02:02:00.000  alpha               after nextLook: serving.waiting → serving.c…
       02:02:00.000  alpha               claimDue done: serving.claiming → serving.w…
@@ -151,11 +152,11 @@ test('keys lead to the next failure, and to the tables as they were', () => {
 
 test('the story stands where the traveller is', () => {
   expect(shown(after('g02:10<return>4'))).toMatchInlineSnapshot(`
-    "night · 2026-03-01 02:10:00.000 UTC · transition 96 of 182
+    "night · 2026-03-01 02:10:00.000 UTC · transition 93 of 179
     02:00:00 ├─────────×────────────────────●!─────────────!──────────────┤ 02:20:00
-      02:10:00.000  alpha/run-2/step-1  start: beginning
+      02:10:00.000  alpha               claimDue done: serving.claiming → serving.w…
+      02:10:00.000  alpha/run-2/step-1  start: executing.running
       02:10:00.000  alpha/run-2         start: stepping
-      02:10:00.000  alpha/run-2/step-1  beginAttempt done: beginning → executing.ru…
       02:10:00.000  beta                after nextLook: serving.waiting → serving.c…
     ▸ 02:10:00.000  beta                claimDue done: serving.claiming → serving.w…
       02:10:05.000  beta                after nextLook: serving.waiting → serving.c…
