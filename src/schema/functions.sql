@@ -8,9 +8,9 @@
 -- other schemas are called in the name of whoever edits a job. The triggers that update pga_job do not, since the site
 -- may have triggers of its own there that need the path; they compare integers, for which no better operator can be.
 
--- Names these functions. Raise it whenever one of them, or of additions.sql or history.sql, changes.
+-- Names these functions. Raise it whenever one of them, or triggers.sql, additions.sql or history.sql, changes.
 CREATE OR REPLACE FUNCTION pgagent.escapement_version() RETURNS text LANGUAGE sql IMMUTABLE AS $$
-  SELECT '5'::text
+  SELECT '6'::text
 $$;
 COMMENT ON FUNCTION pgagent.escapement_version() IS 'Which functions of Escapement are installed here';
 

@@ -161,7 +161,9 @@ function planRefresh(found: Found): InstallPlan {
   needOwnership(found)
   return {
     summary: [`${ours(found)}, with functions of revision ${found.revision}. Replaces them by revision ${revision}.`],
-    sql: transaction(...['functions', 'additions', 'history'].map(sqlFile)),
+    sql: transaction(
+      ...['functions', ...(found.kind === 'created' ? ['triggers'] : []), 'additions', 'history'].map(sqlFile),
+    ),
   }
 }
 

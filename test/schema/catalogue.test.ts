@@ -66,6 +66,10 @@ const createdOtherwise = {
     '- index: CREATE UNIQUE INDEX pga_exception_datetime ON pgagent.pga_exception USING btree (jexdate, jextime)',
     '+ index: CREATE UNIQUE INDEX pga_exception_datetime ON pgagent.pga_exception USING btree (jexscid, jexdate, jextime)',
   ],
+  'agents claim and free jobs without a call of a function that has nothing to do': [
+    '- trigger: CREATE TRIGGER pga_job_trigger BEFORE UPDATE ON pgagent.pga_job FOR EACH ROW EXECUTE FUNCTION pgagent.pga_job_trigger() O',
+    '+ trigger: CREATE TRIGGER pga_job_trigger BEFORE UPDATE ON pgagent.pga_job FOR EACH ROW WHEN (((NOT new.jobenabled) OR (new.jobnextrun IS NULL) OR (new.jobdesc <> old.jobdesc))) EXECUTE FUNCTION pgagent.pga_job_trigger() O',
+  ],
   "pgAgent's comment on exceptions stands on schedules": ['+ comment: table pgagent.pga_exception'],
   'the 32nd month day needs a word': ['+ comment: table column pgagent.pga_schedule.jscmonthdays'],
 }

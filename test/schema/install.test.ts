@@ -70,6 +70,9 @@ describe('an older installation of Escapement', () => {
       INSERT INTO pgagent.pga_job (jobjclid, jobname) VALUES (1, 'kept');
       CREATE OR REPLACE FUNCTION pgagent.escapement_version() RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT '0'::text $$;
       CREATE OR REPLACE FUNCTION pgagent.pga_job_trigger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+      DROP TRIGGER pga_job_trigger ON pgagent.pga_job;
+      CREATE TRIGGER pga_job_trigger BEFORE UPDATE ON pgagent.pga_job FOR EACH ROW EXECUTE FUNCTION pgagent.pga_job_trigger();
+      ALTER FUNCTION pgagent.escapement_nudge() SET search_path = pg_catalog, pg_temp;
       DROP INDEX pgagent.escapement_job_due;
       DROP FUNCTION pgagent.escapement_refuse_claim() CASCADE;`)
 
@@ -91,7 +94,7 @@ describe('an older installation of Escapement', () => {
 })
 
 test('functions that differ have another revision, by which older installations are known', () => {
-  const [functions = '', ...others] = ['functions', 'additions', 'history'].map((name) =>
+  const [functions = '', ...others] = ['functions', 'triggers', 'additions', 'history'].map((name) =>
     readFileSync(new URL(`../../src/schema/${name}.sql`, import.meta.url), 'utf8'),
   )
   const revision = /SELECT '(\d+)'::text/.exec(functions)?.[1]
@@ -99,7 +102,7 @@ test('functions that differ have another revision, by which older installations 
     .update([functions, ...others].join(''))
     .digest('hex')
     .slice(0, 16)
-  expect({ revision, digest }).toEqual({ revision: '5', digest: '62d597de8d941e0c' })
+  expect({ revision, digest }).toEqual({ revision: '6', digest: '8c047f9f1de99c27' })
 })
 
 describe('a schema that Escapement created', () => {

@@ -2,6 +2,9 @@ import type { Client } from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
+import { Random } from './random-cases.ts'
+
+const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 
 let database: TestDatabase
 let client: Client
@@ -84,6 +87,49 @@ describe('the next run of a job', () => {
     await client.query('DELETE FROM pgagent.pga_job')
     expect((await client.query('SELECT FROM pgagent.pga_exception')).rowCount).toBe(0)
   })
+})
+
+test('the trigger that finds next runs is called wherever it has something to do', async () => {
+  const unconditional = await createDatabase({ schema: 'installed' })
+  const other = await unconditional.client()
+  const both = [client, other]
+  await other.query(`
+    SET TimeZone TO 'UTC';
+    DROP TRIGGER pga_job_trigger ON pgagent.pga_job;
+    CREATE TRIGGER pga_job_trigger BEFORE UPDATE ON pgagent.pga_job FOR EACH ROW EXECUTE FUNCTION pgagent.pga_job_trigger()`)
+  const random = new Random(seed)
+  const values = {
+    jobenabled: ['true', 'true', 'false'],
+    jobnextrun: ['NULL', "'2040-01-01'", "'2041-01-01'", "'2026-01-01'", 'jobnextrun'],
+    joblastrun: ['NULL', "'2039-01-01'", "'2045-01-01'"],
+    jobagentid: ['NULL', '-1'],
+    jobdesc: ["''", "'prose'", "'@timezone Asia/Tokyo'", "'@timezone nowhere'", "'@catchup all 6h'"],
+    jobname: ["'a'", "'b'"],
+    jobhostagent: ["''", "'alpha'"],
+  }
+  for (const each of both) {
+    await each.query("INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES (-1, 'alpha')")
+    await each.query(`INSERT INTO pgagent.pga_job (jobjclid, jobname) SELECT 1, '' FROM generate_series(1, 5)`)
+    await each.query(`INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscstart, jschours, jscminutes)
+      SELECT jobid, '', '2050-05-05', array(SELECT h = 12 FROM generate_series(0, 23) AS h),
+        array(SELECT m = 0 FROM generate_series(0, 59) AS m) FROM pgagent.pga_job WHERE jobid < 5`)
+  }
+
+  const found = new Set<string | null>()
+  for (let n = 0; n < 600; n++) {
+    const changes = Object.entries(values)
+      .filter(() => random.chance(0.25))
+      .map(([column, from]) => `${column} = ${random.pick(from)}`)
+    if (changes.length === 0) continue
+    const update = `UPDATE pgagent.pga_job SET ${changes.join(', ')} WHERE jobid = ${1 + random.below(5)}
+      RETURNING jobid, jobenabled, jobnextrun::text, joblastrun::text, jobagentid, jobdesc`
+    const [one, theOther] = await Promise.all(both.map(async (each) => (await each.query(update)).rows))
+    expect(one, `SEED=${seed}: ${update}`).toEqual(theOther)
+    found.add(one?.[0]?.jobnextrun ?? null)
+  }
+  expect(found.size).toBeGreaterThan(4)
+  await client.query('DELETE FROM pgagent.pga_jobagent')
+  await unconditional.drop()
 })
 
 describe('a time zone in a comment', () => {
