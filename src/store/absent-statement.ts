@@ -22,3 +22,8 @@ export const absentAgents = `
     jaglogintime < since AND now() < since + interval '${returnMs} milliseconds' AS "cutOff"
   FROM pgagent.pga_jobagent CROSS JOIN ${servesSince} AS server (since)
   WHERE jagpid <> $1::int AND ((${agentKey}) = ANY ($2::text[]) OR NOT ${hasSession})`
+
+/** The login time in such a key, in seconds since 1970. */
+export function loginSeconds(key: string): number {
+  return Number(key.slice(key.indexOf(' ') + 1))
+}

@@ -6,8 +6,10 @@ import { nextRunAfter } from '../domain/catch-up.ts'
 import type { AttemptResult, Instant, Job, LastAttempt, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { AbsentAgents, type Patience } from './absent-agents.ts'
+import { loginSeconds } from './absent-statement.ts'
 import { answerAt, Busy, batched, isServerError, ServerError } from './batched.ts'
-import { claimDue as claimStatement } from './claim-statement.ts'
+import { type AbsentRow, type ClaimAnswer, type ClaimedRun, type ClaimRow, readClaim } from './claim-rows.ts'
+import { claimDue as claimAndLook, claimInBurst, type Prepared } from './claim-statement.ts'
 import { showLife } from './has-session.ts'
 import { makeHistory } from './history.ts'
 import { sharedSession } from './own-session.ts'
@@ -53,6 +55,8 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
   let outlookAt = Number.NEGATIVE_INFINITY
   let othersRun = true
   let heldBack = false
+  /** Whether the last look took all slots, and left jobs that were due. */
+  let isBurst = false
   /** The database's clock less our monotonic one. */
   let clockOffsetMs: number | undefined
 
@@ -184,27 +188,33 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
       yield* Effect.yieldNow
       const slots = slotsLeft()
       const askedAt = yield* monotonicMs
-      const wantsOutlook = slots === 0 || askedAt >= outlookAt + outlookEveryMs
-      const row = yield* claim(slots, wantsOutlook)
-      if (row.pid !== pid()) return yield* new ServerError({ message: sharedSession, sqlstate: '' })
+      const expectsMore = isBurst && slots > 0 && askedAt < outlookAt + outlookEveryMs
+      const answer = yield* expectsMore ? claimMore(slots) : claimAndSeeAhead(slots)
+      if (answer.pid !== pid()) return yield* new ServerError({ message: sharedSession, sqlstate: '' })
       const nowMs = yield* monotonicMs
-      clockOffsetMs = row.now - nowMs
-      if (row.outlook !== null) {
-        yield* noteAbsent(row.outlook.absent)
+      clockOffsetMs = answer.now - nowMs
+      const { runs, outlook, claimedAt } = answer
+      if (outlook !== null) {
+        yield* noteAbsent(outlook.absent)
         outlookAt = nowMs
-        othersRun = row.outlook.others_run
-        heldBack = row.outlook.held_back
+        othersRun = outlook.others_run
+        heldBack = outlook.held_back
       }
-      const latestMs = Math.max(...row.runs.map(({ due, claimed }) => claimed - Number(due)))
-      yield* history.looked({ slots, claims: row.runs.length, latestMs, heldBack: row.outlook?.held_back })
-      const nextDue = row.outlook?.next_due ?? null
+      const isFull = runs.length >= slots
+      // Who has slots left, did not ask, and would now wait, asks at once.
+      const asksAgain = outlook === null && !isFull
+      if (asksAgain) heldBack = false
+      isBurst = isFull && heldBack
+      const latestMs = Math.max(...runs.map(({ due }) => claimedAt - due))
+      yield* history.looked({ slots, claims: runs.length, latestMs, heldBack: outlook?.held_back })
+      const nextDue = outlook?.next_due ?? null
       return {
-        runs: row.runs.map((claimed) => runOf(claimed, row.time_zone)),
-        nextDueInMs: nextDue === null ? undefined : Number(nextDue) - row.now,
+        runs: runs.map((claimed) => runOf(claimed, answer)),
+        nextDueInMs: nextDue === null ? (asksAgain ? 0 : undefined) : Number(nextDue) - answer.now,
         heldBack,
         orphans: absent.outlook(nowMs),
         // What was not asked may be so.
-        othersRun: othersRun || row.outlook === null,
+        othersRun: othersRun || outlook === null,
       }
     }).pipe(
       Effect.catchIf(isRefusalOfClaims, ({ message }) =>
@@ -219,30 +229,38 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
       orLoseSession,
     )
 
+  const claimAndSeeAhead = (slots: number) => claim(claimAndLook, [pid(), [...earlierKeys], host, slots])
+
+  /** Behind a pooler the login time does not say since when this agent is there. */
+  const claimMore = (slots: number) => {
+    const signedOnAt = ownKey === undefined || session.isPooled() ? Number.POSITIVE_INFINITY : loginSeconds(ownKey)
+    return claim(claimInBurst, [pid(), signedOnAt, host, slots])
+  }
+
   /** Where somebody holds the first step of a job locked, or deletes it, its attempt is begun later, and by itself. */
-  const claim = (slots: number, wantsOutlook: boolean) => {
-    const ask = (begins: boolean) =>
-      query<ClaimRow>(claimStatement, [pid(), [...earlierKeys], host, slots, begins, wantsOutlook])
+  const claim = (statement: Prepared, values: readonly unknown[]) => {
+    const ask = (begins: boolean) => query<ClaimRow>(statement, [...values, begins])
     return ask(true).pipe(
       Effect.catchIf(
         (error) => isServerError(error) && (lockStates.has(error.sqlstate) || error.sqlstate === foreignKeyViolation),
         () => ask(false),
       ),
-      Effect.flatMap(([row]) =>
-        row === undefined ? Effect.die(new Error('the server did not answer a claim')) : Effect.succeed(row),
+      Effect.map(readClaim),
+      Effect.flatMap((answer) =>
+        answer === undefined ? Effect.die(new Error('the server did not answer a claim')) : Effect.succeed(answer),
       ),
     )
   }
 
   const runOf = (
-    { run, due, claimed, last, attended, attempt, job: definition }: ClaimedRun,
-    timeZone: string,
+    { run, due, last, attended, attempt, job: definition }: ClaimedRun,
+    { claimedAt, timeZone }: ClaimAnswer,
   ): Run => {
     const job = jobOf(definition, timeZone)
     return {
-      ...{ id: run, job, dueAt: Number(due), claimedAt: claimed, attended },
-      ...(last === null ? {} : { lastRun: Number(last) }),
-      ...(attempt === null ? {} : { firstAttemptId: attempt }),
+      ...{ id: run, job, dueAt: due, claimedAt, attended },
+      ...(last === undefined ? {} : { lastRun: last }),
+      ...(attempt === undefined ? {} : { firstAttemptId: attempt }),
     }
   }
 
@@ -404,37 +422,6 @@ const encodingStates: ReadonlySet<string> = new Set(['22021', '22P05'])
 const lockStates: ReadonlySet<string> = new Set(['55P03', '40P01', '40001'])
 /** How often a write is repeated before anybody is told. */
 const busyTimesQuiet = 25
-
-type ClaimRow = {
-  readonly runs: readonly ClaimedRun[]
-  /** Left out where all slots were taken, unless it was wanted. */
-  readonly outlook: {
-    readonly next_due: number | null
-    readonly held_back: boolean
-    readonly absent: readonly AbsentRow[]
-    readonly others_run: boolean
-  } | null
-  readonly time_zone: string
-  readonly pid: number
-  readonly now: number
-}
-
-type ClaimedRun = {
-  readonly run: number
-  readonly due: number | string
-  readonly claimed: number
-  readonly last: number | string | null
-  readonly attended: boolean
-  /** The first attempt, if it was begun. */
-  readonly attempt: number | null
-  readonly job: JobDefinition
-}
-
-type AbsentRow = {
-  readonly key: string
-  /** Whether it may be on its way back. */
-  readonly cutOff: boolean
-}
 
 type OrphanRow = AbsentRow & {
   readonly agent: number
