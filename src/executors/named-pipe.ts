@@ -1,7 +1,7 @@
-import { closeSync, existsSync, constants as files, openSync } from 'node:fs'
+import { closeSync, constants as files, openSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
-import { execa } from 'execa'
+import { type IdlePipe, returnPipe } from './idle-pipe.ts'
 
 /**
  * The reading end of a named pipe: hears what is written to it, as text.
@@ -16,18 +16,26 @@ export class NamedPipe {
   readonly closed: Promise<void>
   readonly #socket: Socket
 
-  constructor(path: string, hear: (text: string) => void) {
-    // The reading end is opened first, and without blocking, since to open the other waits for a reader.
-    const readEnd = openSync(path, files.O_RDONLY | files.O_NONBLOCK)
-    this.#socket = new Socket({ fd: readEnd, readable: true, writable: false })
-    this.closed = new Promise((resolve) => this.#socket.once('close', () => resolve()))
-    this.#socket.on('error', () => this.#socket.destroy())
+  /** Throws the system's error; then nothing is left open. Else the pipe is returned when it is closed. */
+  constructor(pipe: IdlePipe, hear: (text: string) => void) {
+    let socket: Socket | undefined
     try {
-      this.writeEnd = openSync(path, files.O_WRONLY)
+      // The reading end is opened first, and without blocking, since to open the other waits for a reader.
+      const readEnd = openSync(pipe.path, files.O_RDONLY | files.O_NONBLOCK)
+      socket = new Socket({ fd: readEnd, readable: true, writable: false })
+      this.writeEnd = openSync(pipe.path, files.O_WRONLY)
     } catch (error) {
-      this.#socket.destroy()
+      socket?.destroy()
       throw error
     }
+    this.#socket = socket
+    this.closed = new Promise((resolve) =>
+      this.#socket.once('close', () => {
+        returnPipe(pipe, this.#socket.readableEnded)
+        resolve()
+      }),
+    )
+    this.#socket.on('error', () => this.#socket.destroy())
     this.#socket.setEncoding('utf8').on('data', hear)
   }
 
@@ -49,35 +57,4 @@ export class NamedPipe {
   close(): void {
     this.#socket.destroy()
   }
-}
-
-/**
- * Makes named pipes that only this user may open; rejects with the system's words.
- *
- * Those asked for while one mkfifo runs are made together by the next: to start a process is most of what a script
- * costs, and this way a busy agent pays it once a script and not twice.
- */
-export async function makeNamedPipes(paths: readonly string[]): Promise<void> {
-  waiting.push(...paths)
-  nextRound ??= lastRound.then(() => {
-    nextRound = undefined
-    lastRound = runMkfifo(waiting.splice(0))
-    return lastRound
-  })
-  const words = await nextRound
-  if (!paths.every((path) => existsSync(path))) throw new Error(words)
-}
-
-const waiting: string[] = []
-let lastRound: Promise<string> = Promise.resolve('')
-let nextRound: Promise<string> | undefined
-
-/** Answers with what went wrong; what did not can be seen by the pipes. */
-async function runMkfifo(paths: readonly string[]): Promise<string> {
-  const { failed, stderr, originalMessage } = await execa('mkfifo', ['-m', '600', ...paths], {
-    reject: false,
-    stdin: 'ignore',
-    stdout: 'ignore',
-  })
-  return failed ? stderr || originalMessage || 'mkfifo failed' : ''
 }

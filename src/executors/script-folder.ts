@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { readFileSync, readlinkSync } from 'node:fs'
-import { lstat, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtempSync, readFileSync, readlinkSync, unlinkSync } from 'node:fs'
+import { lstat, readdir, readFile, rm, rmdir } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { getSystemErrorMap } from 'node:util'
@@ -8,10 +8,24 @@ import { getSystemErrorMap } from 'node:util'
 /**
  * Makes a folder for the files of one script, that only this user may enter, and which tells by its name whose it is.
  *
- * No folder that is there already is ever taken. Rejects with the system's error.
+ * No folder that is there already is ever taken. Throws the system's error.
  */
-export async function makeScriptFolder(parent: string, runId: number, stepId: number): Promise<string> {
-  return mkdtemp(join(parent, `escapement-${runId}-${stepId}-${ownMark}_`))
+export function makeScriptFolder(parent: string, runId: number, stepId: number): string {
+  return mkdtempSync(join(parent, `escapement-${runId}-${stepId}-${ownMark}_`))
+}
+
+/**
+ * Removes the folder of a script with all that is in it; rejects with the system's error.
+ *
+ * To look for what may be in it costs several times as much as to remove the one file that is there as a rule.
+ */
+export async function removeScriptFolder(path: string): Promise<void> {
+  try {
+    unlinkSync(join(path, 'script'))
+    await rmdir(path)
+  } catch {
+    await rm(path, { recursive: true, force: true, maxRetries: 3 })
+  }
 }
 
 /** The variables and their order are pgAgent's. */

@@ -1,5 +1,6 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { getSystemErrorMap } from 'node:util'
@@ -7,12 +8,12 @@ import * as Data from 'effect/Data'
 import * as Effect from 'effect/Effect'
 import * as Exit from 'effect/Exit'
 import * as Schedule from 'effect/Schedule'
-import { execa } from 'execa'
 import type { Step } from '../domain/job.ts'
 import type { Attempt, Executor, ExecutorResult } from './executor.ts'
-import { makeNamedPipes, NamedPipe } from './named-pipe.ts'
+import { returnPipe, takeIdlePipes } from './idle-pipe.ts'
+import { NamedPipe } from './named-pipe.ts'
 import { ProcessGroup } from './process-group.ts'
-import { makeScriptFolder, temporaryFolder } from './script-folder.ts'
+import { makeScriptFolder, removeScriptFolder, temporaryFolder } from './script-folder.ts'
 
 export type ShellOptions = {
   /** Where each script gets its private folder; undefined is the temporary folder, found as pgAgent finds it. */
@@ -31,13 +32,14 @@ export type ShellOptions = {
  *
  * Unlike pgAgent, a script runs in a process group of its own with an empty stdin, and a step without code fails.
  */
-export function makeShellExecutor({ folder, graceMs }: ShellOptions): Executor {
+export function makeShellExecutor({ folder = temporaryFolder(), graceMs }: ShellOptions): Executor {
+  const environment = inheritedEnvironment()
   return (step, attempt) =>
     step.code.trim() === ''
       ? reportProblem(attempt, new CannotRun({ reason: 'the step has no code' }))
       : Effect.acquireUseRelease(
-          makeFolder(folder ?? temporaryFolder(), step, attempt),
-          (path) => runScript(path, step, attempt, graceMs),
+          makeFolder(folder, step, attempt),
+          (path) => runScript({ folder: path, step, attempt, environment }, graceMs),
           (path) => removeFolder(path, attempt),
         ).pipe(Effect.catch((problem) => reportProblem(attempt, problem)))
 }
@@ -56,33 +58,34 @@ function reportProblem(attempt: Attempt, { reason, code = -1 }: CannotRun): Effe
 }
 
 function makeFolder(parent: string, step: Step, attempt: Attempt) {
-  return Effect.tryPromise({
+  return Effect.try({
     try: () => makeScriptFolder(parent, attempt.runId, step.id),
     catch: (error) => new CannotRun({ reason: `no folder for the script can be made in ${parent}: ${wordsOf(error)}` }),
   })
 }
 
 function removeFolder(path: string, attempt: Attempt): Effect.Effect<void> {
-  return Effect.tryPromise(() => rm(path, { recursive: true, force: true, maxRetries: 3 })).pipe(
+  return Effect.tryPromise(() => removeScriptFolder(path)).pipe(
     Effect.catch(({ cause }) =>
       Effect.sync(() => attempt.output.remark(`the folder ${path} could not be removed: ${wordsOf(cause)}`)),
     ),
   )
 }
 
-function runScript(folder: string, step: Step, attempt: Attempt, graceMs: number) {
-  return Effect.acquireUseRelease(
-    makePipes(folder).pipe(Effect.andThen(startScript(folder, step, attempt))),
-    (script) => Effect.promise(() => script.ended(attempt)),
-    (script, exit) => (Exit.isSuccess(exit) ? Effect.void : Effect.promise(() => script.takeDown(graceMs, attempt))),
-  )
+type ScriptPlan = {
+  readonly folder: string
+  readonly step: Step
+  readonly attempt: Attempt
+  readonly environment: Environment
 }
 
-function makePipes(folder: string) {
-  return Effect.tryPromise({
-    try: () => makeNamedPipes([join(folder, 'stdout'), join(folder, 'stderr')]),
-    catch: (error) => new CannotRun({ reason: `no pipes for the script can be made in ${folder}: ${wordsOf(error)}` }),
-  })
+function runScript(plan: ScriptPlan, graceMs: number) {
+  return Effect.acquireUseRelease(
+    startScript(plan),
+    (script) => Effect.promise(() => script.ended(plan.attempt)),
+    (script, exit) =>
+      Exit.isSuccess(exit) ? Effect.void : Effect.promise(() => script.takeDown(graceMs, plan.attempt)),
+  )
 }
 
 /**
@@ -92,13 +95,13 @@ function makePipes(folder: string) {
  * file for a moment. Here the file is written and executed without giving way to anything else, so no fork of this
  * thread can come between; one of another thread can.
  */
-function startScript(folder: string, step: Step, attempt: Attempt) {
+function startScript(plan: ScriptPlan) {
   return Effect.tryPromise({
-    try: () => Script.start(folder, step, attempt),
+    try: () => Script.start(plan),
     catch: (error) =>
       error instanceof CannotRun
         ? error
-        : new CannotRun({ reason: `the script cannot be written to ${folder}: ${wordsOf(error)}` }),
+        : new CannotRun({ reason: `the script cannot be written to ${plan.folder}: ${wordsOf(error)}` }),
   }).pipe(Effect.retry({ while: ({ busy }) => busy === true, times: 50, schedule: Schedule.spaced('10 millis') }))
 }
 
@@ -118,32 +121,34 @@ class Script {
   }
 
   /** Rejects with what the file system says, or with `CannotRun`; then nothing is left open. */
-  static async start(folder: string, step: Step, attempt: Attempt): Promise<Script> {
+  static async start({ folder, step, attempt, environment }: ScriptPlan): Promise<Script> {
     const path = join(folder, 'script')
     const code = step.code.replaceAll('\r\n', '\n')
-    writeFileSync(path, code, { mode: 0o700 })
+    const [out, err] = await takeIdlePipes(folder).catch((error) => {
+      throw new CannotRun({ reason: `no pipes for the script can be made in ${folder}: ${wordsOf(error)}` })
+    })
     let stdout: NamedPipe | undefined
     let stderr: NamedPipe | undefined
     try {
-      stdout = new NamedPipe(join(folder, 'stdout'), (text) => attempt.output.write(text))
-      stderr = new NamedPipe(join(folder, 'stderr'), (text) => attempt.output.writeError(text))
+      stdout = new NamedPipe(out, (text) => attempt.output.write(text))
+      stderr = new NamedPipe(err, (text) => attempt.output.writeError(text))
+      writeFileSync(path, code, { mode: 0o700 })
       // The shell is named, not left to execvp: it reads the script even where the folder is mounted noexec.
       const [file, words] = code.startsWith('#!') ? [path, []] : ['/bin/sh', [path]]
-      const subprocess = execa(file, words, {
+      const subprocess = spawn(file, words, {
         detached: true,
-        env: environmentOf(step, attempt),
-        extendEnv: false,
-        reject: false,
-        // Any descriptor may be named; execa's types know the first few only.
-        stdio: ['ignore', stdout.writeEnd as 3, stderr.writeEnd as 3],
+        env: { ...environment, ...variablesOf(step, attempt) },
+        stdio: ['ignore', stdout.writeEnd, stderr.writeEnd],
       })
       const { pid } = subprocess
-      if (pid === undefined) throw spawnProblem((await subprocess).cause, code, folder)
-      return new Script(subprocess, new ProcessGroup(pid, subprocess), stdout, stderr)
+      if (pid === undefined) throw await once(subprocess, 'error').then(([error]) => error)
+      return new Script(exitOf(subprocess), new ProcessGroup(pid, subprocess), stdout, stderr)
     } catch (error) {
-      stdout?.close()
-      stderr?.close()
-      throw error
+      if (stdout === undefined) returnPipe(out, false)
+      else stdout.close()
+      if (stderr === undefined) returnPipe(err, false)
+      else stderr.close()
+      throw isSpawnError(error) ? spawnProblem(error, code, folder) : error
     } finally {
       stdout?.giveAwayWriteEnd()
       stderr?.giveAwayWriteEnd()
@@ -154,7 +159,7 @@ class Script {
   async ended(attempt: Attempt): Promise<ExecutorResult> {
     const exited = await this.#exited
     const code = exitCodeOf(exited)
-    if (exited.signal !== undefined && !this.#toldToEnd) attempt.output.remark(`ended by ${exited.signal}`)
+    if (exited.signal !== null && !this.#toldToEnd) attempt.output.remark(`ended by ${exited.signal}`)
     await this.#stdout.closed
     await this.#stderr.caughtUp()
     this.#stderr.letGo()
@@ -173,13 +178,17 @@ class Script {
   }
 }
 
+type Environment = Readonly<Record<string, string | undefined>>
+
 /** The agent's environment without its password and its options, which are nobody else's business. */
-function environmentOf(step: Step, attempt: Attempt): Record<string, string | undefined> {
-  const inherited = Object.entries(process.env).filter(
-    ([name]) => name !== 'PGPASSWORD' && !name.startsWith('ESCAPEMENT_'),
+function inheritedEnvironment(): Environment {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => name !== 'PGPASSWORD' && !name.startsWith('ESCAPEMENT_')),
   )
+}
+
+function variablesOf(step: Step, attempt: Attempt): Environment {
   return {
-    ...Object.fromEntries(inherited),
     ESCAPEMENT_JOB_ID: String(attempt.jobId),
     ESCAPEMENT_JOB_NAME: attempt.jobName,
     ESCAPEMENT_RUN_ID: String(attempt.runId),
@@ -189,9 +198,9 @@ function environmentOf(step: Step, attempt: Attempt): Record<string, string | un
 }
 
 /** A script that cannot be executed has the exit status that a shell would give it; one that cannot be forked has none. */
-function spawnProblem(cause: unknown, code: string, folder: string): CannotRun {
+function spawnProblem(cause: NodeJS.ErrnoException, code: string, folder: string): CannotRun {
   const interpreter = code.split('\n', 1).join().slice(2).trim()
-  switch ((cause as NodeJS.ErrnoException | undefined)?.code) {
+  switch (cause.code) {
     case 'ETXTBSY':
       return new CannotRun({ reason: 'the file of the script is held open by another process', code: 126, busy: true })
     case 'ENOENT':
@@ -211,11 +220,20 @@ function spawnProblem(cause: unknown, code: string, folder: string): CannotRun {
   }
 }
 
+/** Whether it is the system's word on a new process rather than on a file of ours. */
+function isSpawnError(error: unknown): error is NodeJS.ErrnoException {
+  return (error as NodeJS.ErrnoException).syscall?.startsWith('spawn') === true
+}
+
 /** How a process ended: with a status of its own, or by a signal. */
-type Exited = { readonly exitCode?: number; readonly signal?: NodeJS.Signals }
+type Exited = { readonly exitCode: number | null; readonly signal: NodeJS.Signals | null }
+
+function exitOf(subprocess: ChildProcess): Promise<Exited> {
+  return new Promise((resolve) => subprocess.once('exit', (exitCode, signal) => resolve({ exitCode, signal })))
+}
 
 function exitCodeOf({ exitCode, signal }: Exited): number {
-  return exitCode ?? (signal === undefined ? -1 : 128 + constants.signals[signal])
+  return exitCode ?? (signal === null ? -1 : 128 + constants.signals[signal])
 }
 
 /** The system's words for an error of it, such as `no space left on device`, else the error's own first line. */
