@@ -1,11 +1,11 @@
-import { closeSync, existsSync, constants as files, openSync, unlinkSync } from 'node:fs'
+import { closeSync, existsSync, constants as files, openSync, statSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 
 /** A named pipe that no process has open. */
 export type IdlePipe = {
   readonly path: string
-  /** What keeps it without being one of its ends, so that it needs no name; undefined without a Linux /proc. */
+  /** What keeps it without being one of its ends, so that it needs no name; undefined where the system grants no such hold. */
   readonly hold?: number
 }
 
@@ -36,11 +36,11 @@ export function returnPipe({ path, hold }: IdlePipe, ended: boolean): void {
   if (hold === undefined) return
   if (ended && !hasReader(path)) idle.push({ path, hold })
   else closeSync(hold)
-  while (idle.length > inUse) closeSync(idle.pop()?.hold ?? -1)
+  if (inUse === 0) for (const { hold } of idle.splice(0)) closeSync(hold)
 }
 
-/** As many as scripts may need that are started now; none once no script runs. */
-const idle: IdlePipe[] = []
+/** No more than were in use at one time; none once no script runs. */
+const idle: Required<IdlePipe>[] = []
 let inUse = 0
 
 /** Whether some process reads what is said into a pipe; it would read what the next script says. */
@@ -54,11 +54,16 @@ function hasReader(path: string): boolean {
 }
 
 function held(path: string): IdlePipe {
-  if (!existsSync('/proc/self/fd')) return { path }
+  if (!isOpenToOurs) return { path }
   const hold = openSync(path, linuxPathOnly)
   unlinkSync(path)
-  return { path: `/proc/self/fd/${hold}`, hold }
+  return { path: `${descriptors}/${hold}`, hold }
 }
+
+const descriptors = `/proc/${process.pid}/fd`
+
+/** Where a program has rights beyond its user's, the system closes its descriptors to other processes of that user. */
+const isOpenToOurs = statSync(descriptors, { throwIfNoEntry: false })?.uid === process.getuid?.()
 
 /** O_PATH, which Node does not name: to hold a file without opening it for reading or writing. */
 const linuxPathOnly = 0o10_000_000

@@ -38,7 +38,7 @@ export class ProcessGroup {
   async #goneWithin(timeMs: number): Promise<boolean> {
     const deadline = performance.now() + timeMs
     for (let intervalMs = 2; ; intervalMs *= 2) {
-      if (this.#isGone()) return true
+      if (this.isGone) return true
       if (intervalMs > 30 && (await this.#hasOnlyZombies())) return true
       const restMs = deadline - performance.now()
       if (restMs <= 0) return false
@@ -58,13 +58,13 @@ export class ProcessGroup {
     return (await groupsAtWork())?.has(this.#id) === false
   }
 
-  #isGone(): boolean {
+  get isGone(): boolean {
     this.#gone ||= this.#leaderEnded && (probe(this.#id) !== 'none' || probe(-this.#id) === 'none')
     return this.#gone
   }
 
   #signal(signal: NodeJS.Signals): Answer {
-    return this.#isGone() ? 'none' : probe(-this.#id, signal)
+    return this.isGone ? 'none' : probe(-this.#id, signal)
   }
 }
 

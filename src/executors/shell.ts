@@ -1,5 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
@@ -11,9 +9,10 @@ import * as Schedule from 'effect/Schedule'
 import type { Step } from '../domain/job.ts'
 import type { Attempt, Executor, ExecutorResult } from './executor.ts'
 import { returnPipe, takeIdlePipes } from './idle-pipe.ts'
+import type { Environment, Exited, Launched } from './launched.ts'
+import { Launcher } from './launcher.ts'
 import { NamedPipe } from './named-pipe.ts'
-import { ProcessGroup } from './process-group.ts'
-import { makeScriptFolder, removeScriptFolder, temporaryFolder } from './script-folder.ts'
+import { giveBackScriptFolder, makeScriptFolder, temporaryFolder } from './script-folder.ts'
 
 export type ShellOptions = {
   /** Where each script gets its private folder; undefined is the temporary folder, found as pgAgent finds it. */
@@ -40,8 +39,11 @@ export function makeShellExecutor({ folder = temporaryFolder(), graceMs }: Shell
       : Effect.acquireUseRelease(
           makeFolder(folder, step, attempt),
           (path) => runScript({ folder: path, step, attempt, environment }, graceMs),
-          (path) => removeFolder(path, attempt),
-        ).pipe(Effect.catch((problem) => reportProblem(attempt, problem)))
+          (path, exit) => giveBackFolder(path, Exit.isSuccess(exit) && exit.value.nobodyLeft, attempt),
+        ).pipe(
+          Effect.map(({ result }) => result),
+          Effect.catch((problem) => reportProblem(attempt, problem)),
+        )
 }
 
 /** A script that could not be started. */
@@ -58,14 +60,14 @@ function reportProblem(attempt: Attempt, { reason, code = -1 }: CannotRun): Effe
 }
 
 function makeFolder(parent: string, step: Step, attempt: Attempt) {
-  return Effect.try({
+  return Effect.tryPromise({
     try: () => makeScriptFolder(parent, attempt.runId, step.id),
     catch: (error) => new CannotRun({ reason: `no folder for the script can be made in ${parent}: ${wordsOf(error)}` }),
   })
 }
 
-function removeFolder(path: string, attempt: Attempt): Effect.Effect<void> {
-  return Effect.tryPromise(() => removeScriptFolder(path)).pipe(
+function giveBackFolder(path: string, nobodyLeft: boolean, attempt: Attempt): Effect.Effect<void> {
+  return Effect.tryPromise(() => giveBackScriptFolder(path, nobodyLeft)).pipe(
     Effect.catch(({ cause }) =>
       Effect.sync(() => attempt.output.remark(`the folder ${path} could not be removed: ${wordsOf(cause)}`)),
     ),
@@ -105,17 +107,18 @@ function startScript(plan: ScriptPlan) {
   }).pipe(Effect.retry({ while: ({ busy }) => busy === true, times: 50, schedule: Schedule.spaced('10 millis') }))
 }
 
+/** How a script ended, and whether it left nothing running, so that nobody is in its folder. */
+type Ended = { readonly result: ExecutorResult; readonly nobodyLeft: boolean }
+
 /** A running script, and our ends of its pipes. */
 class Script {
-  readonly #exited: Promise<Exited>
-  readonly #group: ProcessGroup
+  readonly #launched: Launched
   readonly #stdout: NamedPipe
   readonly #stderr: NamedPipe
   #toldToEnd = false
 
-  private constructor(exited: Promise<Exited>, group: ProcessGroup, stdout: NamedPipe, stderr: NamedPipe) {
-    this.#exited = exited
-    this.#group = group
+  private constructor(launched: Launched, stdout: NamedPipe, stderr: NamedPipe) {
+    this.#launched = launched
     this.#stdout = stdout
     this.#stderr = stderr
   }
@@ -135,14 +138,15 @@ class Script {
       writeFileSync(path, code, { mode: 0o700 })
       // The shell is named, not left to execvp: it reads the script even where the folder is mounted noexec.
       const [file, words] = code.startsWith('#!') ? [path, []] : ['/bin/sh', [path]]
-      const subprocess = spawn(file, words, {
-        detached: true,
-        env: { ...environment, ...variablesOf(step, attempt) },
-        stdio: ['ignore', stdout.writeEnd, stderr.writeEnd],
+      const launched = await Launcher.current().start({
+        file,
+        words,
+        environment,
+        variables: variablesOf(step, attempt),
+        stdout: out.path,
+        stderr: err.path,
       })
-      const { pid } = subprocess
-      if (pid === undefined) throw await once(subprocess, 'error').then(([error]) => error)
-      return new Script(exitOf(subprocess), new ProcessGroup(pid, subprocess), stdout, stderr)
+      return new Script(launched, stdout, stderr)
     } catch (error) {
       if (stdout === undefined) returnPipe(out, false)
       else stdout.close()
@@ -156,29 +160,36 @@ class Script {
   }
 
   /** Resolves when the script has ended and its stdout is closed everywhere. A holder of stderr is not waited for. */
-  async ended(attempt: Attempt): Promise<ExecutorResult> {
-    const exited = await this.#exited
+  async ended(attempt: Attempt): Promise<Ended> {
+    const exited = await this.#launched.exited
     const code = exitCodeOf(exited)
+    if (exited.lost !== undefined) {
+      attempt.output.remark(`killed, and its status is not known: ${exited.lost}`)
+      await this.#close()
+    }
     if (exited.signal !== null && !this.#toldToEnd) attempt.output.remark(`ended by ${exited.signal}`)
     await this.#stdout.closed
     await this.#stderr.caughtUp()
     this.#stderr.letGo()
-    return { outcome: code === 0 ? 'succeeded' : 'failed', code }
+    this.#launched.forget()
+    return { result: { outcome: code === 0 ? 'succeeded' : 'failed', code }, nobodyLeft: exited.isGone === true }
   }
 
   /** Ends the process group, and then closes the pipes, whoever else may hold them. */
   async takeDown(graceMs: number, attempt: Attempt): Promise<void> {
     this.#toldToEnd = true
-    const end = await this.#group.end(graceMs)
+    const end = await this.#launched.end(graceMs)
     if (end === 'killed') attempt.output.remark(`killed, as it had not ended within ${graceMs} ms of being told to`)
     if (end === 'left') attempt.output.remark('processes of another user, which may not be killed, are left running')
+    await this.#close()
+  }
+
+  async #close(): Promise<void> {
     await Promise.all([this.#stdout.caughtUp(), this.#stderr.caughtUp()])
     this.#stdout.close()
     this.#stderr.close()
   }
 }
-
-type Environment = Readonly<Record<string, string | undefined>>
 
 /** The agent's environment without its password and its options, which are nobody else's business. */
 function inheritedEnvironment(): Environment {
@@ -223,13 +234,6 @@ function spawnProblem(cause: NodeJS.ErrnoException, code: string, folder: string
 /** Whether it is the system's word on a new process rather than on a file of ours. */
 function isSpawnError(error: unknown): error is NodeJS.ErrnoException {
   return (error as NodeJS.ErrnoException).syscall?.startsWith('spawn') === true
-}
-
-/** How a process ended: with a status of its own, or by a signal. */
-type Exited = { readonly exitCode: number | null; readonly signal: NodeJS.Signals | null }
-
-function exitOf(subprocess: ChildProcess): Promise<Exited> {
-  return new Promise((resolve) => subprocess.once('exit', (exitCode, signal) => resolve({ exitCode, signal })))
 }
 
 function exitCodeOf({ exitCode, signal }: Exited): number {
