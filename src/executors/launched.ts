@@ -11,6 +11,7 @@ export class Launched {
   #hearEnded: ((how: GroupEnd) => void) | undefined
   #group: number | undefined
   #isOver = false
+  #lost: string | undefined
 
   constructor(order: (order: OrderToOne) => void, close: () => void) {
     this.#order = order
@@ -56,13 +57,19 @@ export class Launched {
     }
   }
 
-  /** Says that the launcher is gone, so that nothing will be heard of the program any more; its group is killed. */
+  /** Why nothing will be heard of it any more: its launcher is gone. Its group was killed then. */
+  get lost(): string | undefined {
+    return this.#lost
+  }
+
+  /** Says that the launcher is gone. */
   lose(error: Error): void {
     if (this.#group !== undefined) kill(this.#group)
+    this.#lost = error.message
     this.#finish()
     this.#hearBegun(error)
-    this.#hearExited({ exitCode: null, signal: null, lost: error.message })
-    this.#hearEnded?.('killed')
+    this.#hearExited({ exitCode: null, signal: null })
+    this.#hearEnded?.('ended')
   }
 
   #finish(): void {
@@ -71,11 +78,10 @@ export class Launched {
   }
 }
 
-/** How a process ended: with a status of its own, or by a signal; or `lost`, and why that is not known. */
+/** How a process ended: with a status of its own, or by a signal; with neither where that is not known. */
 export type Exited = {
   readonly exitCode: number | null
   readonly signal: NodeJS.Signals | null
-  readonly lost?: string
   /** Whether no process of its group was left. */
   readonly isGone?: boolean
 }

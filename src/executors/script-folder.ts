@@ -34,14 +34,19 @@ export async function makeScriptFolder(parent: string, runId: number, stepId: nu
 export async function giveBackScriptFolder(path: string, nobodyLeft: boolean): Promise<void> {
   const parent = dirname(path)
   try {
-    await unlink(join(path, 'script'))
-    if (nobodyLeft && isPrivate(path) && readdirSync(path).length === 0) foldersIn(parent).idle.push(path)
+    if (!(await isEmptied(path))) await rm(path, { recursive: true, force: true, maxRetries: 3 })
+    else if (nobodyLeft) foldersIn(parent).idle.push(path)
     else await rmdir(path)
-  } catch {
-    await rm(path, { recursive: true, force: true, maxRetries: 3 })
   } finally {
     await released(parent)
   }
+}
+
+/** Whether there was the script alone, which is removed then. */
+async function isEmptied(path: string): Promise<boolean> {
+  if (!isPrivate(path) || readdirSync(path).join() !== 'script') return false
+  await unlink(join(path, 'script'))
+  return true
 }
 
 type Folders = { inUse: number; readonly idle: string[] }

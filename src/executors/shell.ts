@@ -116,6 +116,7 @@ class Script {
   readonly #stdout: NamedPipe
   readonly #stderr: NamedPipe
   #toldToEnd = false
+  #lossTold = false
 
   private constructor(launched: Launched, stdout: NamedPipe, stderr: NamedPipe) {
     this.#launched = launched
@@ -162,16 +163,14 @@ class Script {
   /** Resolves when the script has ended and its stdout is closed everywhere. A holder of stderr is not waited for. */
   async ended(attempt: Attempt): Promise<Ended> {
     const exited = await this.#launched.exited
-    const code = exitCodeOf(exited)
-    if (exited.lost !== undefined) {
-      attempt.output.remark(`killed, and its status is not known: ${exited.lost}`)
-      await this.#close()
-    }
-    if (exited.signal !== null && !this.#toldToEnd) attempt.output.remark(`ended by ${exited.signal}`)
+    if (this.#launched.lost !== undefined) await this.#close()
+    else if (exited.signal !== null && !this.#toldToEnd) attempt.output.remark(`ended by ${exited.signal}`)
     await this.#stdout.closed
     await this.#stderr.caughtUp()
     this.#stderr.letGo()
     this.#launched.forget()
+    this.#tellLoss(attempt)
+    const code = this.#launched.lost === undefined ? exitCodeOf(exited) : -1
     return { result: { outcome: code === 0 ? 'succeeded' : 'failed', code }, nobodyLeft: exited.isGone === true }
   }
 
@@ -182,6 +181,14 @@ class Script {
     if (end === 'killed') attempt.output.remark(`killed, as it had not ended within ${graceMs} ms of being told to`)
     if (end === 'left') attempt.output.remark('processes of another user, which may not be killed, are left running')
     await this.#close()
+    this.#tellLoss(attempt)
+  }
+
+  /** Said once, by whichever of the two ways it ends. */
+  #tellLoss(attempt: Attempt): void {
+    const { lost } = this.#launched
+    if (lost !== undefined && !this.#lossTold) attempt.output.remark(`killed: ${lost}`)
+    this.#lossTold = true
   }
 
   async #close(): Promise<void> {
