@@ -16,32 +16,34 @@ export type IdlePipe = {
  * and while scripts run, pipes are used again. They lose their names in the folder as soon as they are made.
  */
 export async function takeIdlePipes(folder: string): Promise<readonly [IdlePipe, IdlePipe]> {
-  inUse += 2
   const [stdout, stderr] = idle.splice(-2)
   if (stdout !== undefined && stderr !== undefined) return [stdout, stderr]
   if (stdout !== undefined) idle.push(stdout)
   const paths = [join(folder, 'stdout'), join(folder, 'stderr')] as const
-  try {
-    await makeNamedPipes(paths)
-    return [held(paths[0]), held(paths[1])]
-  } catch (error) {
-    inUse -= 2
-    throw error
-  }
+  await makeNamedPipes(paths)
+  return [held(paths[0]), held(paths[1])]
 }
 
 /** Takes note that a pipe is closed at our end; `ended` if no process can write to it any more. */
 export function returnPipe({ path, hold }: IdlePipe, ended: boolean): void {
-  inUse -= 1
   if (hold === undefined) return
-  if (ended && !hasReader(path)) idle.push({ path, hold })
+  if (ended && scripts > 0 && !hasReader(path)) idle.push({ path, hold })
   else closeSync(hold)
-  if (inUse === 0) for (const { hold } of idle.splice(0)) closeSync(hold)
 }
 
-/** No more than were in use at one time; none once no script runs. */
+/** Has pipes kept until `letGoOfPipes` is called as often. */
+export function keepPipes(): void {
+  scripts++
+}
+
+export function letGoOfPipes(): void {
+  scripts--
+  if (scripts === 0) for (const { hold } of idle.splice(0)) closeSync(hold)
+}
+
+/** No more than were in use at one time; none once no script is under way. */
 const idle: Required<IdlePipe>[] = []
-let inUse = 0
+let scripts = 0
 
 /** Whether some process reads what is said into a pipe; it would read what the next script says. */
 function hasReader(path: string): boolean {

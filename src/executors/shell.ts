@@ -8,7 +8,7 @@ import * as Exit from 'effect/Exit'
 import * as Schedule from 'effect/Schedule'
 import type { Step } from '../domain/job.ts'
 import type { Attempt, Executor, ExecutorResult } from './executor.ts'
-import { returnPipe, takeIdlePipes } from './idle-pipe.ts'
+import { keepPipes, letGoOfPipes, returnPipe, takeIdlePipes } from './idle-pipe.ts'
 import type { Environment, Exited, Launched } from './launched.ts'
 import { Launcher } from './launcher.ts'
 import { NamedPipe } from './named-pipe.ts'
@@ -42,6 +42,12 @@ export function makeShellExecutor({ folder = temporaryFolder(), graceMs }: Shell
           (path, exit) => giveBackFolder(path, Exit.isSuccess(exit) && exit.value.nobodyLeft, attempt),
         ).pipe(
           Effect.map(({ result }) => result),
+          (run) =>
+            Effect.acquireUseRelease(
+              Effect.sync(keepPipes),
+              () => run,
+              () => Effect.sync(letGoOfPipes),
+            ),
           Effect.catch((problem) => reportProblem(attempt, problem)),
         )
 }

@@ -2,20 +2,18 @@ import { closeSync, constants as files, mkdtempSync, openSync, readdirSync, read
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type IdlePipe, returnPipe, takeIdlePipes } from '../../src/executors/idle-pipe.ts'
+import { type IdlePipe, keepPipes, letGoOfPipes, takeIdlePipes } from '../../src/executors/idle-pipe.ts'
 import { NamedPipe } from '../../src/executors/named-pipe.ts'
 
 let folder: string
-/** While they are in use, idle ones are kept. */
-let others: readonly IdlePipe[]
 
-beforeEach(async () => {
+beforeEach(() => {
+  keepPipes()
   folder = mkdtempSync(join(tmpdir(), 'escapement-pipes-'))
-  others = await takeIdlePipes(folder)
 })
 
 afterEach(() => {
-  for (const pipe of others) returnPipe(pipe, true)
+  letGoOfPipes()
   rmSync(folder, { recursive: true })
 })
 
@@ -64,13 +62,15 @@ test('a pipe that a process may still write to is not used again', async () => {
   for (const writer of writers) closeSync(writer)
 })
 
-test('none is kept when none is in use', async () => {
+test('none is kept when no script is under way', async () => {
   const before = readdirSync('/proc/self/fd').length
   for (const pipe of await takeIdlePipes(folder)) await said(pipe, 'said')
   expect(readdirSync('/proc/self/fd').length).toBe(before + 2)
-  for (const pipe of others) returnPipe(pipe, true)
-  expect(readdirSync('/proc/self/fd').length).toBe(before - 2)
-  others = []
+  const pipes = await takeIdlePipes(folder)
+  letGoOfPipes()
+  for (const pipe of pipes) await said(pipe, 'said')
+  expect(readdirSync('/proc/self/fd').length).toBe(before)
+  keepPipes()
 })
 
 async function said(pipe: IdlePipe, text: string): Promise<string> {
