@@ -34,6 +34,16 @@ export function scheduleCases(now: number): readonly ScheduleCase[] {
   const nightly = { minutes: [0], hours: [3] }
   const excepted = (count: number) =>
     Array.from({ length: count }, (_, day) => ({ date: new Date(today + day * DAY).toISOString().slice(0, 10) }))
+  const everyMinute = {
+    minutes: Array.from({ length: 60 }, (_, minute) => minute),
+    hours: Array.from({ length: 24 }, (_, hour) => hour),
+  }
+  const atThree = (exceptions: readonly { date: string }[]) =>
+    exceptions.map(({ date }) => ({ date, time: '03:00:00' }))
+  const firsts = Array.from({ length: 100 }, (_, month) => {
+    const date = new Date(today)
+    return { date: new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + month, 1)).toISOString().slice(0, 10) }
+  })
   return [
     ordinary(1, 'every 5 minutes', { minutes: Array.from({ length: 12 }, (_, index) => index * 5) }),
     ordinary(2, 'each night', nightly),
@@ -62,10 +72,29 @@ export function scheduleCases(now: number): readonly ScheduleCase[] {
     },
     {
       ...ordinary(12, 'each minute of a day, the next 100 days excepted', {
-        minutes: Array.from({ length: 60 }, (_, minute) => minute),
-        hours: Array.from({ length: 24 }, (_, hour) => hour),
+        ...everyMinute,
         exceptions: excepted(100),
       }),
+      spanMs: DAY / 8,
+    },
+    {
+      ...ordinary(14, 'each night, the next 100 nights excepted by date and time', {
+        ...nightly,
+        exceptions: atThree(excepted(100)),
+      }),
+      spanMs: DAY / 8,
+    },
+    {
+      ...ordinary(15, 'the first of each month, the next 100 excepted', {
+        ...nightly,
+        monthDays: [1],
+        exceptions: firsts,
+      }),
+      spanMs: DAY / 8,
+    },
+    { ...ordinary(16, 'nothing selected', {}), spanMs: DAY / 8 },
+    {
+      ...ordinary(17, 'nothing selected, the next 100 days excepted', { exceptions: excepted(100) }),
       spanMs: DAY / 8,
     },
   ]

@@ -193,7 +193,7 @@ function lend<A, E>(
   function frameOf({ isNamedByOperator, client }: Session): Frame {
     const before = isNamedByOperator
       ? 'SELECT'
-      : `SELECT pg_catalog.set_config('application_name', ${client.escapeLiteral(clipped(loan.applicationName))}, false)`
+      : `SET application_name = ${client.escapeLiteral(clipped(loan.applicationName))}`
     return { before, after: 'DISCARD ALL', cleared: undefined }
   }
 
