@@ -90,7 +90,18 @@ export class Site {
 
   /** Starts an agent of ours, and waits until it has signed on. */
   async startOurs(...options: readonly string[]): Promise<AgentProcess> {
-    return this.#signedOn(new AgentProcess([...options, this.conninfo]), (agent) => agent.stop('SIGKILL'))
+    return this.startOursWith({}, ...options)
+  }
+
+  /** The same, with more in its environment. */
+  async startOursWith(env: NodeJS.ProcessEnv, ...options: readonly string[]): Promise<AgentProcess> {
+    return this.#signedOn(new AgentProcess([...options, this.conninfo], env), (agent) => agent.stop('SIGKILL'))
+  }
+
+  /** The same, and has it leave a CPU profile in the folder when it ends. */
+  async startProfiled(folder: string): Promise<AgentProcess> {
+    const args = ['--cpu-prof-dir', folder, 'dist/agent.js', this.conninfo]
+    return this.#signedOn(new AgentProcess(args, {}, '--cpu-prof'), (agent) => agent.stop('SIGKILL'))
   }
 
   /** Starts a real pgagent, and waits until it has signed on. */

@@ -61,7 +61,7 @@ async function run({ quick, startServer, tell }: Bench): Promise<Measured> {
       {
         title: 'Escapement: one step a job, all due at the same second',
         measured:
-          'From the due time to the end of the last run, by the log. SQL steps write a token, which is counted: each once is one run, one attempt, and one token a job. HTTP steps `GET` from a server on this machine. Shell steps are `exit 0`.',
+          'From the due time to the end of the last run, by the log; the second time that all are due, when the code of the agents has been compiled. SQL steps write a token, which is counted: each once is one run, one attempt, and one token a job. HTTP steps `GET` from a server on this machine. Shell steps are `exit 0`.',
         columns: [
           'step',
           'agents',
@@ -124,8 +124,12 @@ async function runAll(server: BenchServer, { kind, agents, count, port }: Plan):
   await site.createJobs(count, steps[kind])
   const options = ['--max-runs', String(runsMax[agents]), '--http-allow', `127.0.0.1:${port}`]
   for (let agent = 1; agent <= agents; agent++) await site.startOurs('--host', `agent ${agent}`, ...options)
-  const seconds = await site.makeDue({ inMs: 1_500 + count / 5 })
-  const settled = await site.settled(seconds * 1_000 + 300_000, 200)
+  const runOnce = async () => {
+    const seconds = await site.makeDue({ inMs: 1_500 + count / 5 })
+    return site.settled(seconds * 1_000 + 300_000, 200)
+  }
+  // What is sustained is what an agent does whose code has been compiled.
+  const settled = (await runOnce()) && (await runOnce())
   const outcome = await site.outcome()
   await site.close()
   if (!settled) throw new Error(`${outcome.runs} of ${count} jobs ran within five minutes`)
