@@ -30,6 +30,7 @@ export function makeSqlExecutor(settings: SqlExecutorSettings): Effect.Effect<Ex
     roomMs = 30_000,
     ...sessionOptions
   } = settings
+  const keywordsOf = keywordsFor(agentConninfo)
   return makeSessionPool({ sessionsMax, idleMs, answerMs: graceMs, roomMs, sessionOptions }).pipe(
     Effect.map(
       (lend): Executor =>
@@ -39,7 +40,7 @@ export function makeSqlExecutor(settings: SqlExecutorSettings): Effect.Effect<Ex
             return Effect.succeed({ outcome: 'refused', code: -1 })
           }
           const loan = { applicationName: `escapement job ${jobId} step ${step.name}` }
-          return keywordsOf(step.target, agentConninfo).pipe(
+          return keywordsOf(step.target).pipe(
             Effect.flatMap((keywords) =>
               lend({ ...loan, keywords }, (session, frame) =>
                 runCode({ session, frame, code: step.code, output, graceMs }),
@@ -65,12 +66,26 @@ export type SqlExecutorSettings = Omit<SessionOptions, 'applicationName'> & {
   readonly roomMs?: number
 }
 
-function keywordsOf(target: SqlTarget, agentConninfo: ConninfoKeywords): Effect.Effect<ConninfoKeywords, ConnectError> {
-  return Effect.try({
-    try: () => ('conninfo' in target ? parseConninfo(target.conninfo) : withDatabase(agentConninfo, target.database)),
-    catch: (cause) => connectErrorFrom(cause),
-  })
+/** Those of a database on the agent's server are the same object each time, which spares the pool some work. */
+function keywordsFor(
+  agentConninfo: ConninfoKeywords,
+): (target: SqlTarget) => Effect.Effect<ConninfoKeywords, ConnectError> {
+  const byDatabase = new Map<string, ConninfoKeywords>()
+  const inDatabase = (database: string) => {
+    const keywords = byDatabase.get(database) ?? withDatabase(agentConninfo, database)
+    if (byDatabase.size >= databasesKnown) byDatabase.clear()
+    byDatabase.set(database, keywords)
+    return keywords
+  }
+  return (target) =>
+    Effect.try({
+      try: () => ('conninfo' in target ? parseConninfo(target.conninfo) : inDatabase(target.database)),
+      catch: (cause) => connectErrorFrom(cause),
+    })
 }
+
+/** Steps may name any, whether they are there or not. */
+const databasesKnown = 1_000
 
 /** The first line is pgAgent's, and so is the result code. */
 function withoutConnection({ message }: ConnectError, output: Output): ExecutorResult {

@@ -97,7 +97,7 @@ function lend<A, E>(
   loan: Loan,
   use: (session: Session, frame: Frame) => Effect.Effect<A, E | NotBegun>,
 ): Effect.Effect<A, Exclude<E, NotBegun> | ConnectError> {
-  const key = JSON.stringify(Object.entries(loan.keywords).sort())
+  const key = keyOf(loan.keywords)
   return Effect.acquireUseRelease(
     Effect.sync(() => enter(targets, key, settings.sessionsMax)),
     (target) => target.permits.withPermit(borrow(target)),
@@ -245,6 +245,17 @@ function lend<A, E>(
   }
 }
 
+/** The same for keywords that lead to the same target; found once for each object. */
+function keyOf(keywords: ConninfoKeywords): string {
+  const known = keys.get(keywords)
+  if (known !== undefined) return known
+  const key = JSON.stringify(Object.entries(keywords).sort())
+  keys.set(keywords, key)
+  return key
+}
+
+const keys = new WeakMap<ConninfoKeywords, string>()
+
 function isFresh({ answeredAt }: Lease): boolean {
   return performance.now() - answeredAt < freshMs
 }
@@ -271,6 +282,7 @@ function closeLease(targets: Targets, lease: Lease): Effect.Effect<void> {
 }
 
 function clipped(name: string): string {
+  if (Buffer.byteLength(name) <= nameBytesMax) return name
   const { read } = new TextEncoder().encodeInto(name, new Uint8Array(nameBytesMax))
   return name.slice(0, read)
 }

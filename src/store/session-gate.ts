@@ -20,11 +20,12 @@ export class SessionGate {
   }
 
   outlive<A, E, R>(verb: Effect.Effect<A, E | SessionLost, R>): Effect.Effect<A, Exclude<E, SessionLost>, R> {
-    return Effect.retry(this.#latch.whenOpen(verb), { while: isSessionLost }) as Effect.Effect<
-      A,
-      Exclude<E, SessionLost>,
-      R
-    >
+    const again: Effect.Effect<A, Exclude<E, SessionLost>, R> = Effect.catchIf(
+      this.#latch.whenOpen(verb),
+      isSessionLost,
+      () => again,
+    ) as Effect.Effect<A, Exclude<E, SessionLost>, R>
+    return again
   }
 }
 

@@ -121,6 +121,7 @@ describe.skipIf(!isHere)('through PgBouncer,', () => {
     test('an agent refuses a pool that passes sessions on as they are', async () => {
       const pooler = await pool('session', 1, 'server_reset_query =')
       const first = await agentAt(pooler, 'a').serving()
+      await rests('a')
       await first.stop('SIGKILL')
 
       await refused(agentAt(pooler, 'a'), /leave server_reset_query at DISCARD ALL/)
@@ -185,6 +186,14 @@ describe.skipIf(!isHere)('through PgBouncer,', () => {
     const agent = new AgentProcess(['-l', '2', '-t', '1', '--host', host, conninfo])
     agents.push(agent)
     return agent
+  }
+
+  /** Waits until the agent has looked for due jobs, and then forgotten old history: a session at work is not passed on. */
+  async function rests(host: string): Promise<void> {
+    const idle = `SELECT FROM pg_stat_activity WHERE application_name = $1 AND state = 'idle' AND query LIKE '%escapement_forget%'`
+    await until(async () => (await client.query(idle, [`escapement ${host}`])).rowCount === 1, {
+      what: `agent ${host} to rest`,
+    })
   }
 
   async function refused(agent: AgentProcess, why: RegExp): Promise<void> {
