@@ -196,7 +196,7 @@ export function shortMonth({
 function exceptedMinutesAhead(schedule: Schedule, now: number): number {
   const pattern = patternOf(schedule)
   const today = Math.floor(now / 86_400_000)
-  return [...pattern.exceptedDays].filter((day) => day >= today).length * openMinutes(pattern).length
+  return pattern.exceptedDays.values().filter((day) => day >= today).length * openMinutes(pattern).length
 }
 
 function brokenList(row: ScheduleRow): string | undefined {

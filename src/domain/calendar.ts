@@ -17,7 +17,8 @@ export function monthLength(year: number, month: number): number {
 /** Both directions count in years that begin in March, since their leap day is the last. */
 export function dayOf({ year, month, day }: CalendarDate): Day {
   const marchYear = month <= 2 ? year - 1 : year
-  const leapDays = Math.floor(marchYear / 4) - Math.floor(marchYear / 100) + Math.floor(marchYear / 400)
+  const century = Math.floor(marchYear / 100)
+  const leapDays = (marchYear >> 2) - century + (century >> 2)
   const monthSinceMarch = month <= 2 ? month + 9 : month - 3
   return marchYear * 365 + leapDays + Math.floor((153 * monthSinceMarch + 2) / 5) + day - 1 - MARCH_OF_YEAR_0
 }

@@ -1,6 +1,6 @@
-import { weekday } from './calendar.ts'
+import { type Day, weekday } from './calendar.ts'
 import type { Instant } from './job.ts'
-import { isExcepted, isSelected, nextMatch, type Pattern, patternOf } from './pattern.ts'
+import { ALL_WEEKDAYS, isExcepted, isSelected, nextMatch, type Pattern, patternOf } from './pattern.ts'
 import type { Schedule } from './schedule.ts'
 import { type LocalTime, type TimeZone, timeZoneNamed } from './time-zone.ts'
 
@@ -101,7 +101,9 @@ function nextOfEverySecond(pattern: Pattern, from: Instant, zone: TimeZone): Ins
     const day = Math.floor(local / DAY)
     if (day !== excepted) daysLeft--
     excepted = day
-    search = pattern.exceptedDays.has(day) ? afterLastInDay(candidate, day, zone) : candidate + MINUTE
+    search = pattern.exceptedDays.has(day)
+      ? afterLastInDay(candidate, lastOfExcepted(pattern, day, zone), zone)
+      : candidate + MINUTE
   }
   return undefined
 }
@@ -116,6 +118,18 @@ function secondMinute({ weekdays }: Pattern, search: Instant, zone: TimeZone): I
     const candidate = zone.instant((today + days) * DAY) + (days % 2 === 0 ? MINUTE : 0)
     if (Math.floor(zone.localTime(candidate) / DAY) === today + days) return candidate
   }
+}
+
+/** The last day of those that follow each other, are excepted, and can be passed over in one count of minutes. */
+function lastOfExcepted({ exceptedDays, weekdays }: Pattern, day: Day, zone: TimeZone): Day {
+  if (weekdays !== ALL_WEEKDAYS) return day
+  const midnight = zone.instant(day * DAY)
+  const change = zone.clockChange(midnight, midnight + (exceptedDays.size + 2) * DAY)
+  const dayOfChange =
+    change === undefined ? Number.POSITIVE_INFINITY : Math.floor(zone.localTime(change - SECOND) / DAY)
+  let last = day
+  while (exceptedDays.has(last + 1) && last + 1 < dayOfChange) last++
+  return last
 }
 
 /** The minute after the last of every second minute of a day, counted from `candidate`. */

@@ -1,4 +1,5 @@
 import { type Day, dateOf, dayOf, monthLength, weekday } from './calendar.ts'
+import { NumberSet } from './number-set.ts'
 import type { Schedule } from './schedule.ts'
 import type { LocalTime } from './time-zone.ts'
 
@@ -12,15 +13,18 @@ export type Pattern = {
   readonly monthDays: number
   readonly lastDay: boolean
   readonly weekdays: number
-  readonly everyDay: boolean
   readonly hours: number
-  /** The minutes 0 to 29, and 30 to 59. */
-  readonly minutes: readonly [number, number]
+  /** The minutes 0 to 29. */
+  readonly earlyMinutes: number
+  /** The minutes 30 to 59, less 30. */
+  readonly lateMinutes: number
+  /** The first minute of a day that is selected. */
+  readonly firstMinute: number | undefined
   /** Minutes of a day. */
-  readonly exceptedTimes: ReadonlySet<number>
-  readonly exceptedDays: ReadonlySet<Day>
+  readonly exceptedTimes: NumberSet
+  readonly exceptedDays: NumberSet
   /** Minutes since 1970-01-01T00:00. */
-  readonly exceptedMinutes: ReadonlySet<number>
+  readonly exceptedMinutes: NumberSet
   readonly kind: PatternKind
   /** Whether it matches any time at all. A day that some month has falls on every week day within 40 years. */
   readonly matchesEver: boolean
@@ -28,6 +32,8 @@ export type Pattern = {
 
 /** By the clock; by elapsed time, since every hour is selected; or every second minute, since nothing is. */
 type PatternKind = 'clock' | 'elapsed' | 'everySecondMinute'
+
+export const ALL_WEEKDAYS = 0x7f
 
 /** The pattern of a schedule, read once for each schedule object. */
 export function patternOf(schedule: Schedule): Pattern {
@@ -41,16 +47,22 @@ export function patternOf(schedule: Schedule): Pattern {
 
 /** The first time not before `from` that is selected and not excepted. The pattern must match ever. */
 export function nextMatch(pattern: Pattern, from: LocalTime): LocalTime {
-  let day = Math.floor(from / DAY)
-  let minute = Math.ceil((from - day * DAY) / MINUTE)
+  const today = Math.floor(from / DAY)
+  const now = Math.ceil((from - today * DAY) / MINUTE)
+  const date = dateOf(today)
+  let { year, month } = date
+  let first = today - date.day + 1
+  let days = selectedDays(pattern, year, month, first) & (-1 << date.day)
   for (;;) {
-    const selected = nextDay(pattern, day)
-    if (selected > day) minute = 0
-    day = selected
-    const open = pattern.exceptedDays.has(day) ? undefined : firstOpenMinute(pattern, day, minute)
-    if (open !== undefined) return day * DAY + open * MINUTE
-    day++
-    minute = 0
+    for (; days !== 0; days &= days - 1) {
+      const day = first + lowestBit(days) - 1
+      const open = pattern.exceptedDays.has(day) ? undefined : firstOpenMinute(pattern, day, day === today ? now : 0)
+      if (open !== undefined) return day * DAY + open * MINUTE
+    }
+    first += monthLength(year, month)
+    month = month === 12 ? 1 : month + 1
+    if (month === 1) year++
+    days = selectedDays(pattern, year, month, first)
   }
 }
 
@@ -62,22 +74,6 @@ export function isExcepted({ exceptedDays, exceptedTimes, exceptedMinutes }: Pat
 
 export function isSelected(set: number, number: number): boolean {
   return ((set >>> number) & 1) === 1
-}
-
-/** The first day not before `from` whose month, month day and week day are all selected. */
-function nextDay(pattern: Pattern, from: Day): Day {
-  if (pattern.everyDay) return from
-  const date = dateOf(from)
-  let { year, month } = date
-  let first = from - date.day + 1
-  let days = selectedDays(pattern, year, month, first) & (-1 << date.day)
-  while (days === 0) {
-    first += monthLength(year, month)
-    month = month === 12 ? 1 : month + 1
-    if (month === 1) year++
-    days = selectedDays(pattern, year, month, first)
-  }
-  return first + lowestBit(days) - 1
 }
 
 /** The selected days of the month that begins with `first`. */
@@ -93,7 +89,7 @@ function selectedDays(pattern: Pattern, year: number, month: number, first: Day)
 
 function firstOpenMinute(pattern: Pattern, day: Day, from: number): number | undefined {
   const { exceptedTimes, exceptedMinutes } = pattern
-  let minute = selectedMinute(pattern, from)
+  let minute = from === 0 ? pattern.firstMinute : selectedMinute(pattern, from)
   while (minute !== undefined && (exceptedTimes.has(minute) || exceptedMinutes.has(day * MINUTES_OF_DAY + minute))) {
     minute = selectedMinute(pattern, minute + 1)
   }
@@ -101,22 +97,23 @@ function firstOpenMinute(pattern: Pattern, day: Day, from: number): number | und
 }
 
 /** The first minute of a day, not before `from`, that is selected. */
-function selectedMinute({ hours, minutes }: Selected, from: number): number | undefined {
+function selectedMinute(selected: Selected, from: number): number | undefined {
+  const { hours } = selected
   const hour = Math.floor(from / 60)
-  const minute = isSelected(hours, hour) ? minuteOfHour(minutes, from - hour * 60) : undefined
+  const minute = isSelected(hours, hour) ? minuteOfHour(selected, from - hour * 60) : undefined
   if (minute !== undefined) return hour * 60 + minute
   const later = hours & (-2 << hour)
-  return later === 0 ? undefined : lowestBit(later) * 60 + (minuteOfHour(minutes, 0) ?? 0)
+  return later === 0 ? undefined : lowestBit(later) * 60 + (minuteOfHour(selected, 0) ?? 0)
 }
 
-function minuteOfHour([early, late]: Pattern['minutes'], from: number): number | undefined {
-  const soon = from < 30 ? early & (-1 << from) : 0
+function minuteOfHour({ earlyMinutes, lateMinutes }: Selected, from: number): number | undefined {
+  const soon = from < 30 ? earlyMinutes & (-1 << from) : 0
   if (soon !== 0) return lowestBit(soon)
-  const later = from < 30 ? late : late & (-1 << (from - 30))
+  const later = from < 30 ? lateMinutes : lateMinutes & (-1 << (from - 30))
   return later === 0 ? undefined : 30 + lowestBit(later)
 }
 
-type Selected = Pick<Pattern, 'hours' | 'minutes'>
+type Selected = Pick<Pattern, 'hours' | 'earlyMinutes' | 'lateMinutes'>
 
 /** The minutes of a day that are selected and not excepted on every day, ascending. */
 export function openMinutes(pattern: Pattern): number[] {
@@ -132,7 +129,7 @@ function readPattern(schedule: Schedule): Pattern {
   const weekdays = bits(schedule.weekdays, 0, 6)
   const monthDays = schedule.lastDay ? bitsOf(schedule.monthDays) : bits(schedule.monthDays, 1, 31)
   const hours = bits(schedule.hours, 0, 23)
-  const minutes = halves(schedule.minutes)
+  const [earlyMinutes, lateMinutes] = halves(schedule.minutes)
   const { lastDay } = schedule
   const { exceptedDays, exceptedTimes, exceptedMinutes } = readExceptions(schedule)
   // Spelled out, since to spread objects into it takes longer than all the rest.
@@ -141,18 +138,20 @@ function readPattern(schedule: Schedule): Pattern {
     monthDays,
     lastDay,
     weekdays,
-    everyDay: months === ALL_MONTHS && monthDays === daysUpTo(31) && weekdays === ALL_WEEKDAYS,
     hours,
-    minutes,
+    earlyMinutes,
+    lateMinutes,
+    firstMinute: selectedMinute({ hours, earlyMinutes, lateMinutes }, 0),
     exceptedTimes,
     exceptedDays,
     exceptedMinutes,
     kind: kindOf(schedule),
-    matchesEver: someMinuteIsOpen({ hours, minutes }, exceptedTimes) && someMonthHas(months, monthDays, lastDay),
+    matchesEver:
+      someMinuteIsOpen({ hours, earlyMinutes, lateMinutes }, exceptedTimes) && someMonthHas(months, monthDays, lastDay),
   }
 }
 
-function someMinuteIsOpen(selected: Selected, exceptedTimes: ReadonlySet<number>): boolean {
+function someMinuteIsOpen(selected: Selected, exceptedTimes: NumberSet): boolean {
   let minute = selectedMinute(selected, 0)
   while (minute !== undefined && exceptedTimes.has(minute)) minute = selectedMinute(selected, minute + 1)
   return minute !== undefined
@@ -175,18 +174,32 @@ type Excepted = Pick<Pattern, 'exceptedDays' | 'exceptedTimes' | 'exceptedMinute
 
 function readExceptions({ exceptions }: Schedule): Excepted {
   if (exceptions.length === 0) return NOTHING_EXCEPTED
-  const exceptedDays = new Set<Day>()
-  const exceptedTimes = new Set<number>()
-  const exceptedMinutes = new Set<number>()
+  const exceptedDays = new NumberSet(exceptions.length)
+  const exceptedTimes = new NumberSet(exceptions.length)
+  const exceptedMinutes = new NumberSet(exceptions.length)
   for (const { date, time } of exceptions) {
-    const day = date === undefined ? undefined : dayOfText(date)
-    const minute = time === undefined ? undefined : minuteOfText(time)
+    const day = date === undefined ? undefined : remembered(days, date, dayOfText)
+    const minute = time === undefined ? undefined : remembered(minutesOfDay, time, minuteOfText)
     if (day !== undefined && time === undefined) exceptedDays.add(day)
     if (minute !== undefined && date === undefined) exceptedTimes.add(minute)
     if (day !== undefined && minute !== undefined) exceptedMinutes.add(day * MINUTES_OF_DAY + minute)
   }
   return { exceptedDays, exceptedTimes, exceptedMinutes }
 }
+
+/** What was read from a text before: each claim brings the same ones, and to look one up takes half of the time. */
+function remembered(known: Map<string, number>, text: string, read: (text: string) => number | undefined) {
+  const before = known.get(text)
+  if (before !== undefined) return before
+  const number = read(text)
+  if (known.size === REMEMBERED_MAX) known.clear()
+  if (number !== undefined) known.set(text, number)
+  return number
+}
+
+const days = new Map<string, Day>()
+const minutesOfDay = new Map<string, number>()
+const REMEMBERED_MAX = 10_000
 
 /** The day of a date as pgAgent's tables have it, `YYYY-MM-DD`; from the year 10000 on with more digits. */
 export function dayOfText(date: string): Day | undefined {
@@ -253,10 +266,12 @@ function lowestBit(set: number): number {
 const MINUTE = 60_000
 const DAY = 86_400_000
 const MINUTES_OF_DAY = 1440
-const ALL_MONTHS = 0x1ffe
-const ALL_WEEKDAYS = 0x7f
 const ALL_MINUTES = [0x3fffffff, 0x3fffffff] as const
-const NOTHING_EXCEPTED: Excepted = { exceptedDays: new Set(), exceptedTimes: new Set(), exceptedMinutes: new Set() }
+const NOTHING_EXCEPTED: Excepted = {
+  exceptedDays: new NumberSet(0),
+  exceptedTimes: new NumberSet(0),
+  exceptedMinutes: new NumberSet(0),
+}
 const ZERO = 48
 const DASH = 45
 const COLON = 58

@@ -150,6 +150,28 @@ describe('a schedule that selects nothing, or only week days, runs every second 
   ])('%s', (_, { zone = 'UTC', ...selection }: Selection & { zone?: string }, now, expected) => {
     expect(story(selection, zone, now, expected.length)).toEqual(expected)
   })
+
+  test.each([
+    ['Europe/Berlin', '2030-03-28'],
+    ['Europe/Berlin', '2030-10-24'],
+    ['America/Sao_Paulo', '2018-11-01'],
+    ['America/Sao_Paulo', '2018-02-14'],
+    ['Asia/Kathmandu', '1985-12-28'],
+    ['Pacific/Apia', '2011-12-27'],
+  ])('past excepted days in %s from %s as if it had counted through them', (zoneName, first) => {
+    for (const weekdays of [[], [0, 1, 2, 3, 4, 5, 6], workdays]) {
+      for (const count of [1, 2, 3, 4, 6]) {
+        for (const minutesBefore of [0, 1, 2, 3]) {
+          const exceptions = days(first, count)
+          const now = instantIn(zoneName, `${first} 00:00`) - minutesBefore * MINUTE
+          let counted: number | undefined = now
+          do counted = nextOccurrence({ ...open, weekdays }, counted as number, zoneName)
+          while (exceptions.some(({ date }) => show(counted, zoneNamed(zoneName)).startsWith(date)))
+          expect(nextOccurrence({ ...open, weekdays, exceptions }, now, zoneName)).toBe(counted)
+        }
+      }
+    }
+  })
 })
 
 describe('when clocks are changed', () => {
