@@ -32,18 +32,15 @@ export function scheduleCases(now: number): readonly ScheduleCase[] {
     },
   })
   const nightly = { minutes: [0], hours: [3] }
-  const excepted = (count: number) =>
-    Array.from({ length: count }, (_, day) => ({ date: new Date(today + day * DAY).toISOString().slice(0, 10) }))
+  const excepted = (count: number) => Array.from({ length: count }, (_, day) => dateAt(today + day * DAY))
   const everyMinute = {
     minutes: Array.from({ length: 60 }, (_, minute) => minute),
     hours: Array.from({ length: 24 }, (_, hour) => hour),
   }
   const atThree = (exceptions: readonly { date: string }[]) =>
     exceptions.map(({ date }) => ({ date, time: '03:00:00' }))
-  const firsts = Array.from({ length: 100 }, (_, month) => {
-    const date = new Date(today)
-    return { date: new Date(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + month, 1)).toISOString().slice(0, 10) }
-  })
+  const [year, thisMonth] = [new Date(today).getUTCFullYear(), new Date(today).getUTCMonth()]
+  const firsts = Array.from({ length: 100 }, (_, month) => dateAt(Date.UTC(year, thisMonth + month, 1)))
   return [
     ordinary(1, 'every 5 minutes', { minutes: Array.from({ length: 12 }, (_, index) => index * 5) }),
     ordinary(2, 'each night', nightly),
@@ -98,4 +95,8 @@ export function scheduleCases(now: number): readonly ScheduleCase[] {
       spanMs: DAY / 8,
     },
   ]
+}
+
+function dateAt(at: number): { readonly date: string } {
+  return { date: new Date(at).toISOString().slice(0, 10) }
 }

@@ -100,8 +100,8 @@ function runScript(plan: ScriptPlan, graceMs: number) {
  * Starts the script; tried again while its file is busy.
  *
  * A file that any process has open for writing cannot be executed (ETXTBSY), and a fork elsewhere copies the open
- * file for a moment. Here the file is written and executed without giving way to anything else, so no fork of this
- * thread can come between; one of another thread can.
+ * file for a moment. Here the file is written and closed without giving way to anything else, so no fork of this
+ * thread can copy it, and the launcher never has it open; a fork of another thread can copy it.
  */
 function startScript(plan: ScriptPlan) {
   return Effect.tryPromise({

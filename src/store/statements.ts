@@ -107,10 +107,10 @@ export const finishRuns: Prepared = {
     FOR NO KEY UPDATE OF pga_job SKIP LOCKED
   ), attempts AS (
     UPDATE pgagent.pga_jobsteplog SET
-      jslstatus = CASE WHEN jslid IS NOT DISTINCT FROM attempt THEN owned.ended ELSE 'd' END,
-      jslresult = CASE WHEN jslid IS NOT DISTINCT FROM attempt THEN owned.result ELSE jslresult END,
-      jsloutput = CASE WHEN jslid IS NOT DISTINCT FROM attempt THEN owned.output ELSE jsloutput END,
-      jslduration = CASE WHEN jslid IS NOT DISTINCT FROM attempt THEN now() - jslstart ELSE jslduration END
+      jslstatus = CASE WHEN jslid = attempt THEN owned.ended ELSE 'd' END,
+      jslresult = CASE WHEN jslid = attempt THEN owned.result ELSE jslresult END,
+      jsloutput = CASE WHEN jslid = attempt THEN owned.output ELSE jsloutput END,
+      jslduration = CASE WHEN jslid = attempt THEN now() - jslstart ELSE jslduration END
     FROM owned WHERE jsljlgid = run AND jslstatus = 'r'
   ), finished AS (
     UPDATE pgagent.pga_joblog SET jlgstatus = letter, jlgduration = now() - jlgstart FROM owned WHERE jlgid = run
