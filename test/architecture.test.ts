@@ -81,7 +81,6 @@ const worldly =
 const linesMax = 300
 /** Why a file may have more lines than that. */
 const longer: Readonly<Record<string, string>> = {
-  'src/store/postgres.ts': 'one function per verb of the store, which share a session',
   'src/postgres/session.ts': "libpq's search through hosts, addresses and TLS modes",
   'src/machines/agent.machine.ts': 'a chart is read in one piece',
   'src/schema/functions.sql': 'the rules of schedules once more, in SQL',

@@ -1,4 +1,5 @@
-import type { JobDefinition } from './rows.ts'
+import type { Run } from '../domain/job.ts'
+import { type JobDefinition, jobOf } from './rows.ts'
 
 /** Reads the rows with which the server answers a claim; undefined where it did not. */
 export function readClaim(rows: readonly ClaimRow[]): ClaimAnswer | undefined {
@@ -19,6 +20,18 @@ export function readClaim(rows: readonly ClaimRow[]): ClaimAnswer | undefined {
     pid: look.id,
     now: millisecondsIn(look.since),
     claimedAt: millisecondsIn(look.until),
+  }
+}
+
+/** The run that was opened for a job. */
+export function runOf(
+  { run, due, last, attended, attempt, job }: ClaimedRun,
+  { claimedAt, timeZone }: ClaimAnswer,
+): Run {
+  return {
+    ...{ id: run, job: jobOf(job, timeZone), dueAt: due, claimedAt, attended },
+    ...(last === undefined ? {} : { lastRun: last }),
+    ...(attempt === undefined ? {} : { firstAttemptId: attempt }),
   }
 }
 

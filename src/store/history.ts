@@ -123,6 +123,8 @@ export function makeHistory({ query, keepDays }: { readonly query: Query; readon
   }
 }
 
+export type History = ReturnType<typeof makeHistory>
+
 /** An agent with a free slot is never so late. */
 const lateMs = 1_000
 const forgetEveryMs = 3_600_000

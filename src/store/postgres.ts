@@ -1,25 +1,24 @@
 import * as Clock from 'effect/Clock'
 import type * as Context from 'effect/Context'
 import * as Effect from 'effect/Effect'
-import * as Exit from 'effect/Exit'
-import { nextRunAfter } from '../domain/catch-up.ts'
-import type { AttemptResult, Instant, Job, LastAttempt, Rescue, Run, RunEnd, Step } from '../domain/job.ts'
+import type { Rescue } from '../domain/job.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { AbsentAgents, type Patience } from './absent-agents.ts'
 import { loginSeconds } from './absent-statement.ts'
-import { answerAt, Busy, batched, isServerError, ServerError } from './batched.ts'
-import { type AbsentRow, type ClaimAnswer, type ClaimedRun, type ClaimRow, readClaim } from './claim-rows.ts'
+import { isServerError, ServerError } from './batched.ts'
+import { type AbsentRow, type ClaimRow, readClaim, runOf } from './claim-rows.ts'
 import { claimDue as claimAndLook, claimInBurst, type Prepared } from './claim-statement.ts'
 import { showLife } from './has-session.ts'
 import { makeHistory } from './history.ts'
 import { sharedSession } from './own-session.ts'
-import { attemptLetter, type JobDefinition, jobOf, runLetters } from './rows.ts'
+import { makeRescueAgents, type OrphanRow } from './rescue-agents.ts'
+import { makeRunWrites } from './run-writes.ts'
 import { checkSchema } from './schema-check.ts'
 import { makeServiceSession } from './service-session.ts'
 import { SessionGate } from './session-gate.ts'
+import { foreignKeyViolation, lockStates } from './sqlstates.ts'
 import * as sql from './statements.ts'
-import { storable, storableAsAscii } from './storable.ts'
-import { AttemptGone, ClaimLost, type SessionLost, StepGone, Store } from './store.ts'
+import { Store } from './store.ts'
 
 export type PostgresStoreOptions = {
   readonly conninfo: ConninfoKeywords
@@ -38,6 +37,7 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
   const session = yield* makeServiceSession({ conninfo, host, gate })
   const { query, orLoseSession, trouble, pid } = session
   const history = makeHistory({ query, keepDays: historyDays })
+  const rescueAgents = makeRescueAgents(session)
   /** The process numbers of this session and of earlier ones; runs may still be claimed under any of them. */
   const pids = new Set<number>()
   /** What earlier sessions signed on as; see `agentKey`. */
@@ -141,47 +141,6 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
     return [...earlier, ...rescues]
   }).pipe(orLoseSession)
 
-  const rescueAgents = Effect.fnUntraced(function* (orphans: readonly OrphanRow[]) {
-    const rescues = yield* rescueJobs(orphans)
-    for (const [key, agent] of new Map(orphans.map((orphan) => [orphan.key, orphan.agent]))) {
-      yield* query(sql.deleteAgent, [agent, key]).pipe(
-        Effect.catchTag('ServerError', ({ message }) =>
-          trouble(`agent ${agent}, which is gone, cannot be signed off: ${message}`),
-        ),
-      )
-    }
-    return rescues
-  })
-
-  /** Each job by itself, so that one that cannot be rescued does not keep the others. */
-  const rescueJobs = Effect.fnUntraced(function* (orphans: readonly OrphanRow[]) {
-    const rescues: Rescue[] = []
-    for (const { agent, key, job, time_zone, now, due } of orphans) {
-      if (job === null) continue
-      const ended = { job: jobOf(job, time_zone), dueAt: Number(due ?? now) }
-      const rescue = yield* rescueJob({ agent, key }, ended, now).pipe(
-        Effect.catchTag('ServerError', ({ message }) =>
-          Effect.as(trouble(`job "${job.jobname}" of an agent that is gone cannot be freed: ${message}`), undefined),
-        ),
-      )
-      if (rescue !== undefined) rescues.push(rescue)
-    }
-    return rescues
-  })
-
-  const rescueJob = Effect.fnUntraced(function* (
-    { agent, key }: Pick<OrphanRow, 'agent' | 'key'>,
-    ended: { job: Job; dueAt: Instant },
-    now: Instant,
-  ) {
-    const { job } = ended
-    const next = nextRunAfter(ended, now) ?? null
-    const rescue = (never: string | null) =>
-      query<{ freed: boolean; run: number | null }>(sql.rescueJob, [job.id, agent, next, never, key])
-    const [row] = yield* neverOrInfinity(rescue)
-    return row?.freed === true ? { jobId: job.id, jobName: job.name, runId: row.run ?? undefined } : undefined
-  })
-
   /** Runs that end together leave their slots to the same claim. */
   const claimDue = (slotsLeft: () => number) =>
     Effect.gen(function* () {
@@ -252,142 +211,6 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
     )
   }
 
-  const runOf = (
-    { run, due, last, attended, attempt, job: definition }: ClaimedRun,
-    { claimedAt, timeZone }: ClaimAnswer,
-  ): Run => {
-    const job = jobOf(definition, timeZone)
-    return {
-      ...{ id: run, job, dueAt: due, claimedAt, attended },
-      ...(last === undefined ? {} : { lastRun: last }),
-      ...(attempt === undefined ? {} : { firstAttemptId: attempt }),
-    }
-  }
-
-  /** Repeats a write of a run until it has been answered, over lost sessions and locked rows. */
-  function outlast<A, E>(write: Effect.Effect<A, E | Busy | SessionLost>, what: string) {
-    const again = (times: number): Effect.Effect<A, Exclude<E, Busy | SessionLost>> =>
-      Effect.catchIf(gate.outlive(write), isBusy, ({ pauseMs, message }) =>
-        (times === busyTimesQuiet ? trouble(`${what} has to wait: ${message}`) : Effect.void).pipe(
-          Effect.andThen(Effect.sleep(pauseMs)),
-          Effect.andThen(Effect.suspend(() => again(times + 1))),
-        ),
-      ) as Effect.Effect<A, Exclude<E, Busy | SessionLost>>
-    return Effect.suspend(() => again(1))
-  }
-
-  /** A refusal that a pause may heal: of a lock at once, of anything else later, and then it is told of. */
-  function busyOr(doing: string, run: Run, { sqlstate, message }: ServerError): Effect.Effect<never, Busy> {
-    if (lockStates.has(sqlstate)) return Effect.fail(new Busy({ message, pauseMs: 200 }))
-    return trouble(`${doing}: ${message}`).pipe(
-      Effect.andThen(history.writeRefused(run.job.id, run.id, message)),
-      Effect.andThen(Effect.fail(new Busy({ message, pauseMs: 5_000 }))),
-    )
-  }
-
-  const beginAttempt = batched<{ run: Run; step: Step }, number, ClaimLost | StepGone>({
-    send: (items) =>
-      query<{ owned: boolean; attempt: number | null }>(sql.beginAttempts, [
-        [...pids],
-        items.map(({ run }) => run.id),
-        items.map(({ run }) => run.job.id),
-        items.map(({ step }) => step.id),
-      ]).pipe(
-        Effect.map((rows) =>
-          rows.map(({ owned, attempt }, index) => {
-            const { run, step } = itemAt(items, index)
-            if (!owned) return Exit.fail(new ClaimLost({ runId: run.id }))
-            return attempt === null ? Exit.fail(new StepGone({ stepId: step.id })) : Exit.succeed(attempt)
-          }),
-        ),
-      ),
-    refused: ({ run, step }, error) =>
-      error.sqlstate === foreignKeyViolation
-        ? Effect.fail(new StepGone({ stepId: step.id }))
-        : busyOr(`the beginning of step "${step.name}" of run ${run.id} cannot be logged`, run, error),
-  })
-
-  type AttemptEnd = { run: Run; step: Step; attemptId: number; result: AttemptResult; retried: boolean }
-  const sendAttemptEnds = (items: readonly AttemptEnd[], storableOutput = storable) =>
-    query<{ owned: boolean; found: boolean }>(sql.endAttempts, [
-      [...pids],
-      items.map(({ run }) => run.id),
-      items.map(({ run }) => run.job.id),
-      items.map(({ attemptId }) => attemptId),
-      items.map(({ step, result, retried }) => attemptLetter(step, result, retried)),
-      items.map(({ result }) => result.code),
-      items.map(({ result }) => storableOutput(result.output)),
-    ]).pipe(
-      Effect.map((rows) =>
-        rows.map(({ owned, found }, index): Exit.Exit<void, ClaimLost | AttemptGone> => {
-          const { run, attemptId } = itemAt(items, index)
-          if (!owned) return Exit.fail(new ClaimLost({ runId: run.id }))
-          return found ? Exit.void : Exit.fail(new AttemptGone({ attemptId }))
-        }),
-      ),
-    )
-  const endAttempt = batched<AttemptEnd, void, ClaimLost | AttemptGone>({
-    send: inPortions(({ result }) => result.output, sendAttemptEnds),
-    refused: (item, error) => {
-      const asRefused = (again: ServerError) =>
-        busyOr(`the end of step "${item.step.name}" of run ${item.run.id} cannot be logged`, item.run, again)
-      if (!encodingStates.has(error.sqlstate)) return asRefused(error)
-      return sendAttemptEnds([item], storableAsAscii).pipe(
-        Effect.flatMap((answers) => answerAt(answers, 0)),
-        Effect.catchTag('ServerError', asRefused),
-      )
-    },
-  })
-
-  type RunFinish = { run: Run; end: RunEnd; next: Instant | undefined; last: LastAttempt | undefined }
-  const sendFinishes = (items: readonly RunFinish[], never: string | null = null) =>
-    query<{ owned: boolean; busy: boolean; found: boolean }>(sql.finishRuns, [
-      [...pids],
-      items.map(({ run }) => run.id),
-      items.map(({ run }) => run.job.id),
-      items.map(({ end }) => runLetters[end]),
-      items.map(({ run }) => run.dueAt),
-      items.map(({ next }) => next ?? null),
-      never,
-      items.map(({ last }) => last?.attemptId ?? null),
-      items.map(({ last }) => (last === undefined ? null : attemptLetter(last.step, last.result, false))),
-      items.map(({ last }) => last?.result.code ?? null),
-      items.map(({ last }) => (last === undefined ? null : storable(last.result.output))),
-    ]).pipe(
-      Effect.map((rows) =>
-        rows.map(({ owned, busy, found }, index): Exit.Exit<void, ClaimLost | AttemptGone | Busy> => {
-          const { run, last } = itemAt(items, index)
-          if (!owned) return Exit.fail(new ClaimLost({ runId: run.id }))
-          if (!found) return Exit.fail(new AttemptGone({ attemptId: last?.attemptId ?? 0 }))
-          return busy ? Exit.fail(new Busy({ message: 'somebody holds its job locked', pauseMs: 200 })) : Exit.void
-        }),
-      ),
-    )
-  const finishRun = batched<RunFinish, void, ClaimLost | AttemptGone | Busy>({
-    send: inPortions(({ last }) => last?.result.output ?? '', sendFinishes),
-    refused: (item, error) => {
-      if (item.last !== undefined) return Effect.fail(new Busy({ message: error.message, pauseMs: 0 }))
-      const asRefused = (again: ServerError) =>
-        busyOr(`the end of run ${item.run.id} cannot be logged`, item.run, again)
-      if (lockStates.has(error.sqlstate)) return asRefused(error)
-      return sendFinishes([item], 'infinity').pipe(
-        Effect.flatMap((answers) => answerAt(answers, 0)),
-        Effect.catchTag('ServerError', asRefused),
-      )
-    },
-  })
-
-  const logEnd = (end: AttemptEnd) => outlast(endAttempt(end), `the end of a step of run ${end.run.id}`)
-
-  /** Where both cannot be written at once, the end of the attempt does not wait for that of the run. */
-  const finish = (both: RunFinish): Effect.Effect<void, ClaimLost | AttemptGone> => {
-    const { run, last } = both
-    if (last === undefined) return outlast(finishRun(both), `the end of run ${run.id}`)
-    return Effect.catchIf(gate.outlive(finishRun(both)), isBusy, () =>
-      Effect.andThen(logEnd({ run, ...last, retried: false }), finish({ ...both, last: undefined })),
-    ) as Effect.Effect<void, ClaimLost | AttemptGone>
-  }
-
   const deregister = Effect.suspend(() => query(sql.deleteAgent, [pid(), ownKey ?? ''])).pipe(
     orLoseSession,
     Effect.andThen(session.end),
@@ -401,9 +224,7 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
     register,
     rescueOrphans,
     claimDue,
-    beginAttempt: (run, step) => outlast(beginAttempt({ run, step }), `the beginning of a step of run ${run.id}`),
-    endAttempt: (run, step, attemptId, result, retried) => logEnd({ run, step, attemptId, result, retried }),
-    finishRun: (run, end, next, last) => Effect.ensuring(finish({ run, end, next, last }), history.ended(run.id)),
+    ...makeRunWrites({ session, gate, history, pids }),
     // Who does not wait for the answer any more leaves the session to it all the same.
     noteStopping: Effect.uninterruptible(history.stopping),
     deregister,
@@ -415,71 +236,9 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
 /** How long what a look tells beyond the jobs that it claims may be of old; other agents that are gone are seen so late. */
 const outlookEveryMs = 500
 
-const foreignKeyViolation = '23503'
-/** Of text that the database's encoding cannot hold. */
-const encodingStates: ReadonlySet<string> = new Set(['22021', '22P05'])
-/** A lock that was not to be had, a deadlock, a serialization failure. */
-const lockStates: ReadonlySet<string> = new Set(['55P03', '40P01', '40001'])
-/** How often a write is repeated before anybody is told. */
-const busyTimesQuiet = 25
-
-type OrphanRow = AbsentRow & {
-  readonly agent: number
-  readonly run: number | null
-  readonly job: JobDefinition | null
-  readonly time_zone: string
-  readonly now: number
-  readonly due: number | string | null
-}
-
 const monotonicMs = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos) / 1e6)
-
-/** A write with no next run at first; should the trigger's own search for one fail, with an infinite one. */
-function neverOrInfinity<A, E>(write: (never: string | null) => Effect.Effect<A, E | ServerError>) {
-  return Effect.catchIf(write(null), isServerError, (error) =>
-    lockStates.has(error.sqlstate) ? Effect.fail(error) : write('infinity'),
-  )
-}
 
 /** An agent whose row somebody has deleted has to sign on again, and one whose session is shared to find another. */
 function isRefusalOfClaims(error: unknown): error is ServerError {
   return isServerError(error) && error.sqlstate !== foreignKeyViolation && error.message !== sharedSession
-}
-
-function isBusy(error: unknown): error is Busy {
-  return error instanceof Busy
-}
-
-/** Sends items in parts, in order, whose outputs are not too much for one statement. */
-function inPortions<Item, Answer, E>(
-  outputOf: (item: Item) => string,
-  send: (items: readonly Item[]) => Effect.Effect<readonly Answer[], E>,
-): (items: readonly Item[]) => Effect.Effect<readonly Answer[], E> {
-  return (items) => {
-    const parts: Item[][] = [[]]
-    let length = 0
-    for (const item of items) {
-      const { length: more } = outputOf(item)
-      if (length + more > outputMost && parts.at(-1)?.length !== 0) {
-        parts.push([])
-        length = 0
-      }
-      length += more
-      parts.at(-1)?.push(item)
-    }
-    if (parts.length === 1) return send(items)
-    return Effect.map(
-      Effect.forEach(parts, (part) => send(part)),
-      (answers) => answers.flat(),
-    )
-  }
-}
-
-/** Characters of output in one statement. */
-const outputMost = 16_000_000
-
-function itemAt<Item>(items: readonly Item[], index: number): Item {
-  const item = items[index]
-  if (item === undefined) throw new Error(`the server answered item ${index}, which was not asked for`)
-  return item
 }

@@ -251,6 +251,8 @@ const whyReadOnly = `
   SELECT CASE WHEN pg_is_in_recovery() THEN 'a standby'
     WHEN current_setting('transaction_read_only')::bool THEN 'a server with default_transaction_read_only = on' END AS why`
 
+export type ServiceSession = Effect.Success<ReturnType<typeof makeServiceSession>>
+
 function commandIn(payload: string): Command | undefined {
   const [word, jobId] = payload.trim().split(/\s+/)
   if (word === 'nudge') return { type: 'nudge' }
