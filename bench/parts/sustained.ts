@@ -17,32 +17,38 @@ const runsMax: Readonly<Record<number, number>> = { 1: 50, 2: 40, 4: 20 }
 const kinds = ['SQL, own database', 'SQL, connection string', 'HTTP', 'shell'] as const
 type Kind = (typeof kinds)[number]
 
+/** How often all jobs fall due and are counted, for what is compared with what is wanted; once for others. */
+const times = 3
+const compared: ReadonlySet<Kind> = new Set(['SQL, own database', 'shell'])
+
 async function run({ quick, startServer, tell }: Bench): Promise<Measured> {
   const server = await startServer()
   const endpoint = await AnsweringServer.open()
   const rows: Cell[][] = []
   const rates = new Map<string, number>()
   const perfect: boolean[] = []
-  let shell: Outcome | undefined
+  let shell: readonly Outcome[] = []
   try {
     for (const kind of kinds) {
       for (const agents of [1, 2, 4]) {
         const count = (kind === 'shell' ? 1_000 : 3_000) / (quick ? 20 : 1)
-        const outcome = await runAll(server, { kind, agents, count, port: endpoint.port })
-        const rate = outcome.succeeded / outcome.lastEndS
+        const counted = quick || !compared.has(kind) ? 1 : times
+        const outcomes = await runAll(server, { kind, agents, count, counted, port: endpoint.port })
+        const rate = median(outcomes.map(({ succeeded, lastEndS }) => succeeded / lastEndS)) ?? 0
         rates.set(`${kind} ${agents}`, rate)
-        const once = isOnce(kind, outcome, count)
-        perfect.push(once)
-        if (kind === 'shell' && agents === 1) shell = outcome
+        const wrong = outcomes.filter((outcome) => !isOnce(kind, outcome, count))
+        perfect.push(...outcomes.map((outcome) => !wrong.includes(outcome)))
+        if (kind === 'shell' && agents === 1) shell = outcomes
         tell(`${kind}, ${agents} agents: ${Math.round(rate)}/s`)
         rows.push([
           kind,
           agents,
           runsMax[agents] ?? 0,
           count,
+          counted,
           rate,
           ratio(rate, rates.get(`${kind} 1`)),
-          once ? 'yes' : told(outcome),
+          wrong[0] === undefined ? 'yes' : told(wrong[0]),
         ])
       }
     }
@@ -61,12 +67,13 @@ async function run({ quick, startServer, tell }: Bench): Promise<Measured> {
       {
         title: 'Escapement: one step a job, all due at the same second',
         measured:
-          'From the due time to the end of the last run, by the log; the second time that all are due, when the code of the agents has been compiled. SQL steps write a token, which is counted: each once is one run, one attempt, and one token a job. HTTP steps `GET` from a server on this machine. Shell steps are `exit 0`.',
+          'From the due time to the end of the last run, by the log; the median of the times that are counted. Before these, all were due as often as there are agents, so that each agent has run as many, and its code has been compiled. SQL steps write a token, which is counted: each once is one run, one attempt, and one token a job. HTTP steps `GET` from a server on this machine. Shell steps are `exit 0`.',
         columns: [
           'step',
           'agents',
           'runs at a time, each',
           'due',
+          'times',
           'runs/s',
           '× one agent',
           'each exactly once, and succeeded',
@@ -104,16 +111,22 @@ async function run({ quick, startServer, tell }: Bench): Promise<Measured> {
       },
       {
         wanted: `${quick ? 50 : '1,000'} shell jobs due at once: all succeed, at least 300 a second`,
-        seen: `${shell?.succeeded ?? 0} succeeded, ${Math.round(shellRate)}/s`,
-        holds: shell !== undefined && shell.succeeded === shell.runs && shellRate >= 300,
+        seen: `${shell.map(({ succeeded }) => succeeded).join(', ')} succeeded, ${Math.round(shellRate)}/s in the median`,
+        holds: shell.length > 0 && shell.every(({ succeeded, runs }) => succeeded === runs) && shellRate >= 300,
       },
     ],
   }
 }
 
-type Plan = { readonly kind: Kind; readonly agents: number; readonly count: number; readonly port: number }
+type Plan = {
+  readonly kind: Kind
+  readonly agents: number
+  readonly count: number
+  readonly counted: number
+  readonly port: number
+}
 
-async function runAll(server: BenchServer, { kind, agents, count, port }: Plan): Promise<Outcome> {
+async function runAll(server: BenchServer, { kind, agents, count, counted, port }: Plan): Promise<Outcome[]> {
   const site = await Site.create(server, 'installed')
   const steps: Readonly<Record<Kind, StepPlan>> = {
     'SQL, own database': tokenStep,
@@ -124,16 +137,16 @@ async function runAll(server: BenchServer, { kind, agents, count, port }: Plan):
   await site.createJobs(count, steps[kind])
   const options = ['--max-runs', String(runsMax[agents]), '--http-allow', `127.0.0.1:${port}`]
   for (let agent = 1; agent <= agents; agent++) await site.startOurs('--host', `agent ${agent}`, ...options)
-  const runOnce = async () => {
+  const outcomes: Outcome[] = []
+  for (let time = 0; time < agents + counted; time++) {
     const seconds = await site.makeDue({ inMs: 1_500 + count / 5 })
-    return site.settled(seconds * 1_000 + 300_000, 200)
+    const settled = await site.settled(seconds * 1_000 + 300_000, 200)
+    outcomes.push(await site.outcome())
+    if (!settled) throw new Error(`${outcomes.at(-1)?.runs} of ${count} jobs ran within five minutes`)
   }
-  // What is sustained is what an agent does whose code has been compiled.
-  const settled = (await runOnce()) && (await runOnce())
-  const outcome = await site.outcome()
   await site.close()
-  if (!settled) throw new Error(`${outcome.runs} of ${count} jobs ran within five minutes`)
-  return outcome
+  // What is sustained is what an agent does whose code has been compiled.
+  return outcomes.slice(agents)
 }
 
 function isOnce(kind: Kind, outcome: Outcome, count: number): boolean {
