@@ -235,10 +235,9 @@ DECLARE
   the_months text := pgagent.escapement_selected(months, 12);
   -- The minutes of a day that are selected and not excepted on every day.
   open_minutes bit varying;
-  excepts bool;
   excepted_times bit varying;
+  -- Whether there are any that are not past.
   excepts_dates bool;
-  excepts_minutes bool;
   at timestamptz;
   local timestamp;
   match timestamp;
@@ -253,10 +252,11 @@ BEGIN
     RETURN NULL;
   END IF;
 
+  -- Clocks have never been set back by more than a day.
   SELECT
-    count(*) > 0, bit_or(pgagent.escapement_minute(jextime)) FILTER (WHERE jexdate IS NULL),
-    bool_or(jexdate IS NOT NULL), bool_or(jexdate IS NOT NULL AND jextime IS NOT NULL)
-  INTO excepts, excepted_times, excepts_dates, excepts_minutes
+    bit_or(pgagent.escapement_minute(jextime)) FILTER (WHERE jexdate IS NULL),
+    coalesce(max(jexdate) >= soonest::date - 2, false)
+  INTO excepted_times, excepts_dates
   FROM pgagent.pga_exception
   WHERE jexscid = schedule_id;
 
@@ -275,17 +275,19 @@ BEGIN
 
   -- Nothing selected but week days: every second minute.
   IF (true = ANY (minutes) OR true = ANY (hours) OR true = ANY (month_days) OR true = ANY (months)) IS NOT TRUE THEN
-    occurrence := pgagent.escapement_every_second_minute(schedule_id, soonest, the_weekdays, excepts);
+    occurrence := pgagent.escapement_every_second_minute(
+      schedule_id, soonest, the_weekdays, excepts_dates OR excepted_times IS NOT NULL
+    );
 
   -- Every hour: by elapsed time, from one change of clocks to the next.
   ELSIF position('0' IN the_hours) = 0 THEN
     at := soonest;
     LOOP
       local := at::timestamp;
-      match := pgagent.escapement_next_match(
-        schedule_id, local, open_minutes, the_weekdays, the_month_days, the_months,
-        excepts_dates, excepts_minutes
-      );
+      match := CASE WHEN excepts_dates
+        THEN pgagent.escapement_next_unexcepted(schedule_id, local, open_minutes, the_weekdays, the_month_days, the_months)
+        ELSE pgagent.escapement_next_match(local, open_minutes, the_weekdays, the_month_days, the_months)
+      END;
       unchanged := at + interval '1 second' * date_part('epoch', match - local);
       change := pgagent.escapement_clock_change(at, least(unchanged, at + interval '26 hours'));
       IF change IS NOT NULL THEN
@@ -310,10 +312,10 @@ BEGIN
     ELSE
       local := least(local, (soonest - interval '1 second')::timestamp + interval '1 second');
     END IF;
-    occurrence := pgagent.escapement_instant(pgagent.escapement_next_match(
-      schedule_id, local, open_minutes, the_weekdays, the_month_days, the_months,
-      excepts_dates, excepts_minutes
-    ));
+    occurrence := pgagent.escapement_instant(CASE WHEN excepts_dates
+      THEN pgagent.escapement_next_unexcepted(schedule_id, local, open_minutes, the_weekdays, the_month_days, the_months)
+      ELSE pgagent.escapement_next_match(local, open_minutes, the_weekdays, the_month_days, the_months)
+    END);
   END IF;
 
   RETURN CASE WHEN occurrence > ends THEN NULL ELSE occurrence END;
@@ -338,12 +340,10 @@ CREATE OR REPLACE FUNCTION pgagent.escapement_minute(at time) RETURNS bit LANGUA
 $$;
 COMMENT ON FUNCTION pgagent.escapement_minute(time) IS 'A time as one bit of the minutes of a day';
 
--- The first local time, not before another, that is selected and not excepted, as if clocks were never changed. There
--- must be one on some day without exceptions. Days are sought by months, as bits: one month in 40 years is the rarest to
--- have a day. A day on which all selected minutes are excepted is passed over like one that is excepted itself.
+-- The first local time, not before another, that is selected, as if clocks were never changed, where no date is excepted.
+-- There must be one. Days are sought by months, as bits: one month in 40 years is the rarest to have a day.
 CREATE OR REPLACE FUNCTION pgagent.escapement_next_match(
-  schedule_id int4, earliest timestamp, open_minutes bit, weekdays text, month_days text, months text,
-  excepts_dates bool, excepts_minutes bool
+  earliest timestamp, open_minutes bit, weekdays text, month_days text, months text
 ) RETURNS timestamp LANGUAGE plpgsql STABLE AS $$
 DECLARE
   weeks bit varying := repeat(weekdays, 6)::bit varying;
@@ -355,11 +355,6 @@ DECLARE
   length int4;
   days bit varying;
   skipped int4;
-  -- Of the thousand days from one on, those that are not excepted, which serve until another.
-  open_days bit varying;
-  open_from date;
-  open_until date := CASE WHEN excepts_dates THEN '-infinity' ELSE 'infinity' END;
-  minutes_today bit varying;
 BEGIN
   -- To a month that is selected.
   skipped := position('1' IN substr(months || months, date_part('month', first)::int4)) - 1;
@@ -370,26 +365,9 @@ BEGIN
   END IF;
 
   LOOP
-    IF first > open_until THEN
-      SELECT ~bit_or(B'1'::bit(1000) >> jexdate - first), first, first + 1000 - 32
-      INTO open_days, open_from, open_until
-      FROM (
-        SELECT jexdate
-        FROM pgagent.pga_exception
-        WHERE jexscid = schedule_id AND jexdate BETWEEN first AND first + 999 AND jextime IS NULL
-        UNION ALL
-        SELECT jexdate
-        FROM pgagent.pga_exception
-        WHERE excepts_minutes
-          AND jexscid = schedule_id AND jexdate BETWEEN first AND first + 999 AND jextime IS NOT NULL
-        GROUP BY jexdate
-        HAVING bit_or(pgagent.escapement_minute(jextime)) & open_minutes = open_minutes
-      ) AS excepted;
-    END IF;
     length := (first + interval '1 month')::date - first;
     days := CASE WHEN has_last_day THEN set_bit(days_of_month, length - 1, 1) ELSE days_of_month END
-      & substring(weeks FROM date_part('dow', first)::int4 + 1 FOR 32)
-      & coalesce(substring(open_days FROM first - open_from + 1 FOR 32), ~B'0'::bit(32));
+      & substring(weeks FROM date_part('dow', first)::int4 + 1 FOR 32);
     LOOP
       skipped := position(B'1' IN substring(days FROM day)) - 1;
       EXIT WHEN skipped NOT BETWEEN 0 AND length - day;
@@ -397,17 +375,7 @@ BEGIN
         day := day + skipped;
         minute := 0;
       END IF;
-      IF excepts_minutes THEN
-        minutes_today := open_minutes & ~coalesce(
-          (
-            SELECT bit_or(pgagent.escapement_minute(jextime))
-            FROM pgagent.pga_exception
-            WHERE jexscid = schedule_id AND jexdate = first + day - 1
-          ),
-          B'0'::bit(1440)
-        );
-      END IF;
-      skipped := position(B'1' IN substring(coalesce(minutes_today, open_minutes) FROM minute + 1)) - 1;
+      skipped := position(B'1' IN substring(open_minutes FROM minute + 1)) - 1;
       IF skipped >= 0 THEN
         RETURN first + make_interval(days => day - 1, mins => minute + skipped);
       END IF;
@@ -420,8 +388,107 @@ BEGIN
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION pgagent.escapement_next_match(int4, timestamp, bit, text, text, text, bool, bool)
-  IS 'The next selected local time that is not excepted';
+COMMENT ON FUNCTION pgagent.escapement_next_match(timestamp, bit, text, text, text)
+  IS 'The next selected local time, where no date is excepted';
+
+-- The same where dates are excepted. Some day without exceptions must be left. Days are sought by years, since so a
+-- hundred excepted months are passed over as soon as a hundred days. A day on which all selected minutes are excepted is
+-- passed over like one that is excepted itself.
+CREATE OR REPLACE FUNCTION pgagent.escapement_next_unexcepted(
+  schedule_id int4, earliest timestamp, open_minutes bit, weekdays text, month_days text, months text
+) RETURNS timestamp LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  weeks bit varying := repeat(weekdays, 54)::bit varying;
+  -- The selected days of a year.
+  leap_year bit varying := ~B'0'::bit(366);
+  common_year bit varying := ~(B'1'::bit(366) >> 365);
+  days_of_year text := '';
+  -- The digit that tells whether the last day of a month is selected, where that is said to be.
+  last_digit int4 := CASE right(month_days, 1) WHEN '1' THEN 32 END;
+  lengths int4[] := '{31,29,31,30,31,30,31,31,30,31,30,31}';
+  today date := earliest;
+  first date := date_trunc('year', earliest);
+  skipped int4;
+  minutes_today bit varying;
+  -- Of 4,000 days, those that are not excepted, which serve until another day.
+  open_days bit varying;
+  open_from date;
+  open_until date := '-infinity';
+  first_minute int4 := position(B'1' IN open_minutes);
+  first_time time := make_interval(mins => first_minute - 1);
+  has_one_minute bool := open_minutes << first_minute = B'0'::bit(1440);
+  excepted_days date[];
+  partly_excepted_days date[];
+  excepted_day date;
+BEGIN
+  IF position('0' IN month_days || months) > 0 THEN
+    FOR month IN 1..12 LOOP
+      days_of_year := days_of_year || CASE substr(months, month, 1)
+        WHEN '0' THEN repeat('0', lengths[month])
+        ELSE left(month_days, lengths[month] - 1) || substr(month_days, coalesce(last_digit, lengths[month]), 1)
+      END;
+    END LOOP;
+    leap_year := days_of_year::bit varying;
+    common_year := substring(leap_year FOR 58) || substring(leap_year FROM CASE last_digit WHEN 32 THEN 60 ELSE 59 END FOR 1)
+      || substring(leap_year FROM 61) || B'0';
+  END IF;
+
+  LOOP
+    IF first > open_until THEN
+      SELECT
+        array_agg(jexdate) FILTER (
+          WHERE jextime IS NULL OR jextime = first_time AND (has_one_minute OR open_minutes = open_minutes & (
+            SELECT bit_or(pgagent.escapement_minute(jextime))
+            FROM pgagent.pga_exception
+            WHERE jexscid = schedule_id AND jexdate = one.jexdate
+          ))
+        ),
+        array_agg(jexdate) FILTER (WHERE jextime IS NOT NULL)
+      INTO excepted_days, partly_excepted_days
+      FROM pgagent.pga_exception AS one
+      WHERE jexscid = schedule_id AND jexdate BETWEEN today AND first + 3999;
+      open_days := ~B'0'::bit(4000);
+      open_from := first;
+      open_until := first + 4000 - 366;
+      FOREACH excepted_day IN ARRAY coalesce(excepted_days, '{}') LOOP
+        open_days := set_bit(open_days, excepted_day - first, 0);
+      END LOOP;
+    END IF;
+
+    skipped := position(B'1' IN substring(
+      CASE (first + interval '1 year')::date - first WHEN 366 THEN leap_year ELSE common_year END
+        & substring(weeks FROM date_part('dow', first)::int4 + 1 FOR 366)
+        & substring(open_days FROM first - open_from + 1 FOR 366)
+      FROM today - first + 1
+    )) - 1;
+    IF skipped < 0 THEN
+      first := first + interval '1 year';
+      today := first;
+      CONTINUE;
+    END IF;
+
+    today := today + skipped;
+    minutes_today := open_minutes;
+    IF today < earliest THEN
+      minutes_today := minutes_today & (~B'0'::bit(1440) >> ceil(date_part('epoch', earliest - today) / 60)::int4);
+    END IF;
+    IF today = ANY (partly_excepted_days) THEN
+      minutes_today := minutes_today & ~(
+        SELECT bit_or(coalesce(pgagent.escapement_minute(jextime), B'0'::bit(1440)))
+        FROM pgagent.pga_exception
+        WHERE jexscid = schedule_id AND jexdate = today
+      );
+    END IF;
+    skipped := position(B'1' IN minutes_today) - 1;
+    IF skipped >= 0 THEN
+      RETURN today + make_interval(mins => skipped);
+    END IF;
+    today := today + 1;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION pgagent.escapement_next_unexcepted(int4, timestamp, bit, text, text, text)
+  IS 'The next selected local time that is not excepted, where dates are';
 
 -- Every second minute of the selected week days, from the second possible one. Past days that are not selected it goes
 -- on at midnight, or, if it went an even number of days further, one minute later.

@@ -36,6 +36,7 @@ const added = {
     'escapement_next_match',
     'escapement_next_run',
     'escapement_next_run_here',
+    'escapement_next_unexcepted',
     'escapement_selected',
     'escapement_setting',
     'escapement_time_zone',
