@@ -63,7 +63,16 @@ function tellFailed(id: number, { code, errno, syscall, message }: NodeJS.ErrnoE
   tell({ type: 'failed', id, error: { code, errno, syscall, message } })
 }
 
+/** Words go together, since each message wakes the agent; but not so many that it learns late of what runs. */
 function tell(word: Word): void {
-  // That the agent is gone is told by the end of the channel.
-  process.send?.(word, undefined, undefined, () => {})
+  words.push(word)
+  if (words.length === 1) setImmediate(sendWords)
+  else if (words.length === 8) sendWords()
 }
+
+function sendWords(): void {
+  // That the agent is gone is told by the end of the channel.
+  if (words.length > 0) process.send?.(words.splice(0), undefined, undefined, () => {})
+}
+
+const words: Word[] = []

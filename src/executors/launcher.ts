@@ -26,7 +26,9 @@ export class Launcher {
   private constructor() {
     const { PGPASSWORD: _, NODE_OPTIONS: __, ...env } = process.env
     this.#process = fork(program(), { env, execArgv: [...small], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
-    this.#process.on('message', (word: Word) => this.#open.get(word.id)?.hear(word))
+    this.#process.on('message', (words: readonly Word[]) => {
+      for (const word of words) this.#open.get(word.id)?.hear(word)
+    })
     this.#process.once('error', (error) => this.#lose(error))
     this.#process.once('exit', (code, signal) =>
       this.#lose(new Error(`the launcher of scripts ended by ${signal ?? code}`)),
@@ -66,7 +68,8 @@ export class Launcher {
   }
 }
 
-const small = ['--max-semi-space-size=1', '--max-old-space-size=64']
+/** Code that is optimized, and threads that do it, are memory to be copied with each start, for little that is computed. */
+const small = ['--max-semi-space-size=1', '--max-old-space-size=64', '--no-opt', '--v8-pool-size=1']
 
 /** Node 20 runs no TypeScript, so that from the sources it is the one that was built. */
 function program(): string {
