@@ -172,7 +172,7 @@ async function pgagents(server: BenchServer, agents: number, times: number): Pro
   const rates: number[] = []
   let [executions, jobs, failed, lost, due] = [0, 0, 0, 0, 0]
   for (let time = 0; time < times; time++) {
-    const seconds = await site.makeDue({ inMs: 500 })
+    const seconds = await site.makeDue({ inMs: 1_500 })
     await site.settled(seconds * 1_000 + 30_000)
     // An agent that has lost a race may still be about to repeat the job.
     await site.quiet()
