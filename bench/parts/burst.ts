@@ -188,7 +188,7 @@ type Plan = {
   readonly before?: number
   /** What is said to its Node by NODE_OPTIONS. */
   readonly nodeOptions?: string
-  /** So many agents, with 80 runs at one time in all. */
+  /** One with the default of runs at one time; more have 80 in all. */
   readonly agents?: number
 }
 
@@ -220,9 +220,9 @@ async function burstOf(server: BenchServer, plan: Plan): Promise<Burst> {
   await site.createJobs(count, step)
   const options = agentCount === 1 ? [] : ['--max-runs', String(80 / agentCount)]
   const agents: AgentProcess[] = []
-  while (agents.length < agentCount) {
-    const host = agents.length === 0 ? [] : ['--host', `agent ${agents.length + 1}`]
-    agents.push(await site.startOursWith(NODE_OPTIONS === undefined ? {} : { NODE_OPTIONS }, ...options, ...host))
+  const env = NODE_OPTIONS === undefined ? {} : { NODE_OPTIONS }
+  for (let n = 1; n <= agentCount; n++) {
+    agents.push(await site.startOursWith(env, '--host', `agent ${n}`, ...options))
   }
   for (let n = 0; n < earlier; n++) await site.settled((await site.makeDue({})) * 1_000 + 300_000, 250)
   const seconds = await site.makeDue({ inMs: schema === 'extension' ? 7_000 : 1_500 + count / 5 })

@@ -111,10 +111,7 @@ async function sql(server: BenchServer, cases: readonly ScheduleCase[], turns: n
     ours.push(one.timed)
     theirs.push(other.timed)
   }
-  for (const site of sites) {
-    await site.client.query('RESET statement_timeout')
-    await site.close()
-  }
+  for (const site of sites) await site.close()
   return { ours, theirs }
 }
 
