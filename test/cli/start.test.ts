@@ -93,6 +93,18 @@ describe('escapement start', { timeout: 90_000 }, () => {
     expect(isRunning()).toBe(false)
   })
 
+  test('a server that somebody else stops ends it, with 1 and a line that says why', async () => {
+    const quick = startQuick()
+    await succeeded(quick)
+
+    await stopServer(folder)
+
+    expect(await quick.ended).toBe(1)
+    expect(quick.said.trimEnd().split('\n').at(-1)).toMatch(
+      /^error: postgres@127\.0\.0\.1:\d+\/postgres: FATAL: {2}terminating connection due to administrator command$/,
+    )
+  })
+
   test('a server that was left over is used, and the jobs stay as people have changed them', async () => {
     const killed = startQuick()
     await succeeded(killed)
