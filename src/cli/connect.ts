@@ -1,6 +1,7 @@
 import * as Cause from 'effect/Cause'
 import * as Effect from 'effect/Effect'
 import * as Exit from 'effect/Exit'
+import { ConnectError } from '../postgres/connect-error.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { openSession, type Session } from '../postgres/session.ts'
 import { CliError } from './cli-error.ts'
@@ -8,7 +9,7 @@ import { warn } from './print.ts'
 
 /**
  * Does something in a session of its own, which is closed after that. Rejects with what `body` rejects with, or
- * `ConnectError`; and where `body` failed for want of the session, with a `CliError` that says what ended it.
+ * `ConnectError`: where there was no session, or where `body` failed and what it had is gone.
  */
 export async function inSession<A>(conninfo: ConninfoKeywords, body: (session: Session) => Promise<A>): Promise<A> {
   const exit = await openSession(conninfo, { applicationName: 'escapement command' }).pipe(
@@ -24,5 +25,6 @@ export async function inSession<A>(conninfo: ConninfoKeywords, body: (session: S
 /** The first to notice that the session is lost is often a later statement, and what that is told does not say why. */
 async function sayWhatEnded(session: Session, error: unknown): Promise<never> {
   if (session.isOpen() || error instanceof CliError) throw error
-  throw new CliError(`${session.target}: ${await Effect.runPromise(session.ended)}`)
+  const message = `${session.target}: ${await Effect.runPromise(session.ended)}`
+  throw new ConnectError({ kind: 'unreachable', message, isAboutTls: false })
 }

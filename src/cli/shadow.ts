@@ -1,6 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Command } from 'commander'
-import * as Effect from 'effect/Effect'
 import { DatabaseError } from 'pg'
 import { ConnectError } from '../postgres/connect-error.ts'
 import type { Session } from '../postgres/session.ts'
@@ -90,15 +89,11 @@ function soonAfter(departure: AbortSignal): Promise<void> {
   })
 }
 
-/** Asks a server, and takes one that does not answer for lost. Rejects with `ConnectError` if the session has ended. */
+/** Asks a server, and takes one that does not answer for lost. */
 async function answered<A>(session: Session, ask: () => Promise<A>): Promise<A> {
   const silence = setTimeout(session.destroy, answerMaxMs)
   try {
     return await ask()
-  } catch (error) {
-    if (session.isOpen()) throw error
-    const message = await Effect.runPromise(session.ended)
-    throw new ConnectError({ kind: 'unreachable', message, isAboutTls: false })
   } finally {
     clearTimeout(silence)
   }
