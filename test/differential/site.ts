@@ -85,10 +85,16 @@ export class Site {
     return agent
   }
 
-  /** Kills the first agent, and waits until the server has noticed. */
+  /** Kills the first agent. */
   async crash(): Promise<void> {
+    await this.agents[0]?.kill('SIGKILL')
+    await this.isGone()
+  }
+
+  /** Waits until the first agent has ended, and the server has noticed. */
+  async isGone(): Promise<void> {
     const [agent] = this.agents
-    await agent?.kill('SIGKILL')
+    await agent?.ended
     await this.sees(`SELECT WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ${agent?.pid})`)
   }
 
