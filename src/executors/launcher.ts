@@ -31,13 +31,13 @@ export class Launcher {
     })
     this.#process.once('error', (error) => this.#lose(error))
     this.#process.once('exit', (code, signal) =>
-      this.#lose(new Error(`the launcher of scripts ended by ${signal ?? code}`)),
+      this.#lose(new LauncherGone(`the launcher of scripts ended by ${signal ?? code}`)),
     )
     this.#process.unref()
     this.#process.channel?.unref()
   }
 
-  /** Resolves when the program runs; rejects with the system's error, and then nothing runs. */
+  /** Resolves when the program runs; rejects with the system's error, and then nothing runs, or with `LauncherGone`. */
   async start({ environment, ...plan }: Plan): Promise<Launched> {
     const id = ++this.#lastId
     const launched = new Launched(
@@ -67,6 +67,9 @@ export class Launcher {
     for (const launched of this.#open.values()) launched.lose(error)
   }
 }
+
+/** The launcher has ended, and had not said whether the program runs: it may, and is not to be started again. */
+export class LauncherGone extends Error {}
 
 /** Code that is optimized, and threads that do it, are memory to be copied with each start, for little that is computed. */
 const small = ['--max-semi-space-size=1', '--max-old-space-size=64', '--no-opt', '--v8-pool-size=1']

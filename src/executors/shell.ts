@@ -10,7 +10,7 @@ import type { Step } from '../domain/job.ts'
 import type { Attempt, Executor, ExecutorResult } from './executor.ts'
 import { keepPipes, letGoOfPipes, returnPipe, takeIdlePipes } from './idle-pipe.ts'
 import type { Environment, Exited, Launched } from './launched.ts'
-import { Launcher } from './launcher.ts'
+import { Launcher, LauncherGone } from './launcher.ts'
 import { NamedPipe } from './named-pipe.ts'
 import { giveBackScriptFolder, makeScriptFolder, temporaryFolder } from './script-folder.ts'
 
@@ -159,7 +159,10 @@ class Script {
       else stdout.close()
       if (stderr === undefined) returnPipe(err, false)
       else stderr.close()
-      throw isSpawnError(error) ? spawnProblem(error, code, folder) : error
+      if (isSpawnError(error)) throw spawnProblem(error, code, folder)
+      if (error instanceof LauncherGone)
+        throw new CannotRun({ reason: `${error.message} while it started the script, which may run all the same` })
+      throw error
     } finally {
       stdout?.giveAwayWriteEnd()
       stderr?.giveAwayWriteEnd()

@@ -29,6 +29,8 @@ test('a launcher that is killed takes its scripts along, which say so, and the n
       until(() => /^(\d+) (\d+)\n/.exec(output.toString())?.slice(1).map(Number), { what: 'both numbers' }),
     ),
   )
+  // The launcher tells of scripts in their order, so that of both it has been heard that they run.
+  await Effect.runPromise(Fiber.join(start('true').fiber))
   process.kill(launcher, 'SIGKILL')
   for (const { fiber, output } of scripts) {
     expect(await Effect.runPromise(Fiber.join(fiber))).toEqual({ outcome: 'failed', code: -1 })
@@ -39,6 +41,22 @@ test('a launcher that is killed takes its scripts along, which say so, and the n
   const { fiber, output } = start('echo $PPID')
   expect(await Effect.runPromise(Fiber.join(fiber))).toEqual({ outcome: 'succeeded', code: 0 })
   expect(Number(output.toString())).not.toBe(launcher)
+})
+
+test('of a script that was being started when its launcher was killed nobody claims to know whether it runs', async () => {
+  const first = start('echo $PPID')
+  await Effect.runPromise(Fiber.join(first.fiber))
+  const launcher = Number(first.output.toString())
+  process.kill(launcher, 'SIGSTOP')
+  const { fiber, output } = start('true')
+  await until(() => readdirSync(folder).some((one) => textIn(join(folder, one, 'script')) === 'true'), {
+    what: 'the file of the script, which is written just before the launcher is told',
+  })
+  process.kill(launcher, 'SIGKILL')
+  expect(await Effect.runPromise(Fiber.join(fiber))).toEqual({ outcome: 'failed', code: -1 })
+  expect(output.toString()).toBe(
+    '[the launcher of scripts ended by SIGKILL while it started the script, which may run all the same]',
+  )
 })
 
 test('a script that is being taken down when its launcher is killed is taken down', async () => {
