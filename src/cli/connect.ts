@@ -1,7 +1,7 @@
 import * as Cause from 'effect/Cause'
 import * as Effect from 'effect/Effect'
 import * as Exit from 'effect/Exit'
-import { ConnectError } from '../postgres/connect-error.ts'
+import { connectErrorFrom } from '../postgres/connect-error.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { openSession, type Session } from '../postgres/session.ts'
 import { CliError } from './cli-error.ts'
@@ -25,6 +25,5 @@ export async function inSession<A>(conninfo: ConninfoKeywords, body: (session: S
 /** The first to notice that the session is lost is often a later statement, and what that is told does not say why. */
 async function sayWhatEnded(session: Session, error: unknown): Promise<never> {
   if (session.isOpen() || error instanceof CliError) throw error
-  const message = `${session.target}: ${await Effect.runPromise(session.ended)}`
-  throw new ConnectError({ kind: 'unreachable', message, isAboutTls: false })
+  throw connectErrorFrom(new Error(await Effect.runPromise(session.ended)), session.target)
 }
