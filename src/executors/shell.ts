@@ -106,10 +106,7 @@ function runScript(plan: ScriptPlan, graceMs: number) {
 function startScript(plan: ScriptPlan) {
   return Effect.tryPromise({
     try: () => Script.start(plan),
-    catch: (error) =>
-      error instanceof CannotRun
-        ? error
-        : new CannotRun({ reason: `the script cannot be written to ${plan.folder}: ${wordsOf(error)}` }),
+    catch: (error) => startProblem(error, plan),
   }).pipe(Effect.retry({ while: ({ busy }) => busy === true, times: 50, schedule: Schedule.spaced('10 millis') }))
 }
 
@@ -130,7 +127,7 @@ class Script {
     this.#stderr = stderr
   }
 
-  /** Rejects with what the file system says, or with `CannotRun`; then nothing is left open. */
+  /** Rejects with what the system or the launcher says, or with `CannotRun`; then nothing is left open. */
   static async start({ folder, step, attempt, environment }: ScriptPlan): Promise<Script> {
     const path = join(folder, 'script')
     const code = step.code.replaceAll('\r\n', '\n')
@@ -159,9 +156,6 @@ class Script {
       else stdout.close()
       if (stderr === undefined) returnPipe(err, false)
       else stderr.close()
-      if (isSpawnError(error)) throw spawnProblem(error, code, folder)
-      if (error instanceof LauncherGone)
-        throw new CannotRun({ reason: `${error.message} while it started the script, which may run all the same` })
       throw error
     } finally {
       stdout?.giveAwayWriteEnd()
@@ -222,6 +216,14 @@ function variablesOf(step: Step, attempt: Attempt): Environment {
     ESCAPEMENT_STEP_NAME: step.name,
     ESCAPEMENT_ATTEMPT: String(attempt.number),
   }
+}
+
+function startProblem(error: unknown, { folder, step }: ScriptPlan): CannotRun {
+  if (error instanceof CannotRun) return error
+  if (isSpawnError(error)) return spawnProblem(error, step.code, folder)
+  if (error instanceof LauncherGone)
+    return new CannotRun({ reason: `${error.message} while it started the script, which may run all the same` })
+  return new CannotRun({ reason: `the script cannot be written to ${folder}: ${wordsOf(error)}` })
 }
 
 /** A script that cannot be executed has the exit status that a shell would give it; one that cannot be forked has none. */
