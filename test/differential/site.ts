@@ -85,14 +85,14 @@ export class Site {
     return agent
   }
 
-  /** Kills the first agent. */
+  /** Kills the first agent, and waits until the server has noticed. */
   async crash(): Promise<void> {
     await this.agents[0]?.kill('SIGKILL')
-    await this.isGone()
+    await this.gone()
   }
 
   /** Waits until the first agent has ended, and the server has noticed. */
-  async isGone(): Promise<void> {
+  async gone(): Promise<void> {
     const [agent] = this.agents
     await agent?.ended
     await this.sees(`SELECT WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ${agent?.pid})`)

@@ -276,7 +276,7 @@ export const agentScenarios: readonly Scenario[] = [
     happens: async (site) => {
       await site.runs(untilReleased)
       await site.query('SELECT pg_terminate_backend($1)', [site.agents[0]?.pid])
-      if (site.isPgagent) await site.isGone()
+      if (site.isPgagent) await site.gone()
       else await site.sees(`SELECT FROM pgagent.pga_job WHERE jobagentid <> ${site.agents[0]?.pid}`)
       await site.release()
       if (!site.isPgagent) await site.ended('job')

@@ -249,7 +249,7 @@ export const scriptScenarios: readonly Scenario[] = [
     agents: { env: { TMPDIR: '/nowhere' } },
     jobs: { job: { due: true, steps: [script('echo fine')] } },
     happens: async (site) => {
-      if (site.isPgagent) await site.isGone()
+      if (site.isPgagent) await site.gone()
       else await site.ended('job')
     },
     logged: ['job r: a r null'],
