@@ -62,6 +62,6 @@ function packageVersion(name: string): Readonly<Record<string, string>> {
 
 function peerVersions(): Readonly<Record<string, string>> {
   const { dependencies } = JSON.parse(readFileSync(new URL('peers/package.json', import.meta.url), 'utf8'))
-  const { node, ...others } = dependencies
-  return { ...others, 'Node of pg-boss and graphile-worker': node }
+  const { node: _, ...others } = dependencies
+  return others
 }

@@ -90,12 +90,13 @@ export class Site {
 
   /** Starts an agent of ours, and waits until it has signed on. */
   async startOurs(...options: readonly string[]): Promise<AgentProcess> {
-    return this.startOursWith({}, ...options)
+    return this.startOursOn(process.execPath, ...options)
   }
 
-  /** The same, with more in its environment. */
-  async startOursWith(env: NodeJS.ProcessEnv, ...options: readonly string[]): Promise<AgentProcess> {
-    return this.#signedOn(new AgentProcess([...options, this.conninfo], env), (agent) => agent.stop('SIGKILL'))
+  /** The same, on the Node of that path. */
+  async startOursOn(node: string, ...options: readonly string[]): Promise<AgentProcess> {
+    const agent = new AgentProcess([...options, this.conninfo], {}, 'dist/agent.js', node)
+    return this.#signedOn(agent, () => agent.stop('SIGKILL'))
   }
 
   /** The same, and has it leave a CPU profile in the folder when it ends. */

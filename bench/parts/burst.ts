@@ -1,6 +1,7 @@
 import { cpus } from 'node:os'
 import type { AgentProcess } from '../../test/support/agent-process.ts'
 import type { BenchServer } from '../bench-server.ts'
+import { otherNode } from '../other-node.ts'
 import type { Bench, Cell, Measured, Part, Table } from '../part.ts'
 import { runPeer } from '../peers/run-peer.ts'
 import { pgCronBurst } from '../pg-cron.ts'
@@ -91,7 +92,11 @@ async function run(bench: Bench): Promise<Measured> {
     notes: [
       'The default of 50 runs at one time (`--max-runs`).',
       'Each burst is the first that its agent runs, and its code is compiled meanwhile; but for "warm", where it has run four such bursts before, as an agent has that has been up for a while.',
-      'With `NODE_OPTIONS=--max-semi-space-size=64` Node collects its young garbage less often, at the price of some 90 MB. Two agents, of 40 runs at a time each, use both processors for what a single one does on one.',
+      ...(otherNode === undefined
+        ? []
+        : [
+            `With "Node ${otherNode.version}" the agent runs on that; otherwise on ${process.versions.node}, as graphile-worker and pg-boss do.`,
+          ]),
     ],
   }
   return {
@@ -100,7 +105,7 @@ async function run(bench: Bench): Promise<Measured> {
       {
         title: 'Escapement: what a run costs',
         measured:
-          'CPU as the kernel counted it for the processes of the agents, and for all processes of the server; together they can be no more than the processors have. WAL by its position, and its flushes by `pg_stat_wal`; all divided by the runs. Busy is the share of all processors that both used from the due time to the last end: what is left was waited for: the disk, or a processor that others had.',
+          'CPU as the kernel counted it for the process of the agent, and for all processes of the server; together they can be no more than the processors have. WAL by its position, and its flushes by `pg_stat_wal`; all divided by the runs. Busy is the share of all processors that both used from the due time to the last end: what is left was waited for: the disk, or a processor that others had.',
         columns: ['', 'round', 'agent CPU, ms', 'server CPU, ms', 'WAL, bytes', 'WAL flushes', 'busy'],
         rows: costs,
       },
@@ -186,58 +191,49 @@ type Plan = {
   readonly step: StepPlan
   /** How many such bursts the agent has run before, which are not counted. */
   readonly before?: number
-  /** What is said to its Node by NODE_OPTIONS. */
-  readonly nodeOptions?: string
-  /** One with the default of runs at one time; more have 80 in all. */
-  readonly agents?: number
+  /** The path of the Node that it runs on; the one that measures, when undefined. */
+  readonly node?: string
 }
 
 /** The larger ones are left out of the last round, since they take long. */
 function plans(quick: boolean, round: number): readonly Plan[] {
   const of = (count: number): readonly Plan[] => [
-    { name: `SELECT 1, installed, ${count}`, schema: 'installed', count, step: plainStep },
+    ...onEachNode({ name: `SELECT 1, installed, ${count}`, schema: 'installed', count, step: plainStep }),
     { name: `INSERT of a token, installed, ${count}`, schema: 'installed', count, step: tokenStep },
   ]
   const thousand: readonly Plan[] = [
     ...of(1_000),
     { name: 'SELECT 1, guest, 1000', schema: 'extension', count: 1_000, step: plainStep },
-    { name: 'SELECT 1, installed, 1000, warm', schema: 'installed', count: 1_000, step: plainStep, before: 4 },
-    {
-      ...{ name: 'the same, --max-semi-space-size=64', schema: 'installed', count: 1_000, step: plainStep, before: 4 },
-      nodeOptions: '--max-semi-space-size=64',
-    },
-    {
-      ...{ name: 'the same, two agents', schema: 'installed', count: 1_000, step: plainStep, before: 8, agents: 2 },
-      nodeOptions: '--max-semi-space-size=64',
-    },
+    ...onEachNode({
+      ...{ name: 'SELECT 1, installed, 1000, warm', schema: 'installed', count: 1_000, step: plainStep },
+      before: 4,
+    }),
   ]
   return quick || round > 2 ? thousand : [...thousand, ...of(10_000)]
 }
 
+function onEachNode(plan: Plan): readonly Plan[] {
+  if (otherNode === undefined) return [plan]
+  return [plan, { ...plan, name: `${plan.name}, Node ${otherNode.version}`, node: otherNode.path }]
+}
+
 async function burstOf(server: BenchServer, plan: Plan): Promise<Burst> {
-  const { schema, count, step, before: earlier = 0, nodeOptions: NODE_OPTIONS, agents: agentCount = 1 } = plan
+  const { schema, count, step, before: earlier = 0, node = process.execPath } = plan
   const site = await Site.create(server, schema)
   await site.createJobs(count, step)
-  const options = agentCount === 1 ? [] : ['--max-runs', String(80 / agentCount)]
-  const agents: AgentProcess[] = []
-  const env = NODE_OPTIONS === undefined ? {} : { NODE_OPTIONS }
-  for (let n = 1; n <= agentCount; n++) {
-    agents.push(await site.startOursWith(env, '--host', `agent ${n}`, ...options))
-  }
+  const agent = await site.startOursOn(node)
   for (let n = 0; n < earlier; n++) await site.settled((await site.makeDue({})) * 1_000 + 300_000, 250)
   const seconds = await site.makeDue({ inMs: schema === 'extension' ? 7_000 : 1_500 + count / 5 })
   const flushesBefore = await walFlushes(site)
-  const before = await spent(server, site, agents)
+  const before = await spent(server, site, agent)
   const settled = await site.settled(seconds * 1_000 + 300_000, 250)
   const outcome = await site.outcome()
-  const after = await spent(server, site, agents)
-  const stopped = await Promise.all(agents.map(async (agent) => ({ agent, status: await agent.stop() })))
+  const after = await spent(server, site, agent)
+  const status = await agent.stop()
   const flushes = (await walFlushes(site)) - flushesBefore
   await site.close()
   if (!settled) throw new Error(`${outcome.runs} of ${count} jobs ran within five minutes`)
-  for (const { agent, status } of stopped) {
-    if (status !== 0) throw new Error(`an agent ended with status ${status}: ${agent.errors}`)
-  }
+  if (status !== 0) throw new Error(`the agent ended with status ${status}: ${agent.errors}`)
   const cost = {
     agentCpuS: after.agentS - before.agentS,
     serverCpuS: after.serverS - before.serverS,
@@ -258,12 +254,11 @@ type Burst = Outcome & {
   }
 }
 
-async function spent(server: BenchServer, { client }: Site, agents: readonly AgentProcess[]) {
+async function spent(server: BenchServer, { client }: Site, { child }: AgentProcess) {
   const { rows } = await client.query<{ wal: number }>(
     "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::float8 AS wal",
   )
-  const agentS = agents.reduce((sum, { child }) => sum + cpuSecondsOf(child.pid ?? 0), 0)
-  return { agentS, serverS: server.cpuSeconds(), wal: rows[0]?.wal ?? 0 }
+  return { agentS: cpuSecondsOf(child.pid ?? 0), serverS: server.cpuSeconds(), wal: rows[0]?.wal ?? 0 }
 }
 
 async function walFlushes({ client }: Site): Promise<number> {

@@ -12,9 +12,14 @@ export class AgentProcess {
   errors = ''
   readonly #ended: Promise<number | null>
 
-  /** Starts the program with the arguments. */
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv = {}, program = 'dist/agent.js') {
-    this.child = spawn(process.execPath, [program, ...args], {
+  /** Starts the program with the arguments; on the Node that runs this, if no other is named. */
+  constructor(
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+    program = 'dist/agent.js',
+    node = process.execPath,
+  ) {
+    this.child = spawn(node, [program, ...args], {
       cwd: root,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
