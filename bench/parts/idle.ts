@@ -59,7 +59,7 @@ async function run(bench: Bench): Promise<Measured> {
     tables: [
       {
         title: `While nothing is due for years, over ${seconds} s, scaled to a minute or an hour`,
-        measured: `Statements: counted by pg_stat_statements. CPU: what the kernel counted for the process of the agent, and for all processes of the server. WAL: the distance of two positions. Each has a server of its own with the same settings, all at the same time, since CPU and counts do not depend on who else idles; nobody is a server without any agent. Agents have been up for ${settlingMs(quick) / 1_000} s before: what their start costs is not in it. Memory is resident, with shared pages.`,
+        measured: `Statements: counted by pg_stat_statements. CPU: what the kernel counted for the process of the agent, and for all processes of the server. WAL: the distance of two positions. Each has a server of its own with the same settings, all at the same time, since CPU and counts do not depend on who else idles; nobody is a server without any agent. Autovacuum is off in all of them, since what it happens to do in one and not in another would count for more than an agent. Agents have been up for ${settlingMs(quick) / 1_000} s before: what their start costs is not in it. Memory is resident, with shared pages.`,
         columns: [
           'who',
           'jobs',
@@ -89,10 +89,11 @@ async function run(bench: Bench): Promise<Measured> {
   }
 }
 
-const statistics = { shared_preload_libraries: 'pg_stat_statements', track_io_timing: 'off' }
+/** What autovacuum happens to do in one server, and not in another meanwhile, would count for more than an agent. */
+const settings = { track_io_timing: 'off', autovacuum: 'off' }
 
 async function prepare({ startServer }: Bench, who: Exclude<Who, 'pg_cron'>, jobs: number): Promise<Waiting> {
-  const server = await startServer(statistics)
+  const server = await startServer({ ...settings, shared_preload_libraries: 'pg_stat_statements' })
   const site = await Site.create(server, who === 'pgagent' ? 'extension' : 'installed')
   await site.createScheduled(jobs)
   await site.client.query('CREATE EXTENSION pg_stat_statements')
@@ -108,7 +109,11 @@ async function prepare({ startServer }: Bench, who: Exclude<Who, 'pg_cron'>, job
 }
 
 async function prepareCron({ startServer }: Bench, jobs: number): Promise<Waiting> {
-  const server = await startServer({ ...pgCronSettings(false), shared_preload_libraries: 'pg_stat_statements,pg_cron' })
+  const server = await startServer({
+    ...pgCronSettings(false),
+    ...settings,
+    shared_preload_libraries: 'pg_stat_statements,pg_cron',
+  })
   const client = await schedulePgCron(server, jobs, '0 0 31 1 *')
   await client.query('CREATE EXTENSION pg_stat_statements')
   await client.query('VACUUM ANALYZE')
