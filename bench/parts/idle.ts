@@ -15,6 +15,7 @@ type Who = (typeof peers)[number]
 /** A server, and who waits there for something to become due. */
 type Waiting = {
   readonly who: Who
+  readonly jobs: number
   readonly server: BenchServer
   readonly client: Client
   /** The agent's process; pg_cron is a process of the server. */
@@ -25,32 +26,29 @@ type Waiting = {
 async function run(bench: Bench): Promise<Measured> {
   const { quick, tell } = bench
   const seconds = quick ? 20 : 120
-  const rows: Cell[][] = []
-  let seen: Cost | undefined
-  let nobodySeen: Cost | undefined
   const most = quick ? 1_000 : 100_000
+  const waiting: Waiting[] = []
   for (const jobs of [0, 1_000, 100_000].filter((count) => count <= most)) {
-    const waiting: Waiting[] = []
     for (const who of peers.filter((who) => who !== 'pg_cron' || pgCronIsInstalled)) {
       tell(`${jobs} jobs, ${who}: being prepared`)
       waiting.push(await (who === 'pg_cron' ? prepareCron(bench, jobs) : prepare(bench, who, jobs)))
     }
-    await pause(settlingMs(quick))
-    tell(`${jobs} jobs: waiting for ${seconds} s`)
-    const costs = await Promise.all(waiting.map((one) => costOf(one, seconds)))
-    await Promise.all(waiting.map(({ end }) => end()))
-    for (const [index, { who }] of waiting.entries()) {
-      const cost = costs[index] as Cost
-      const { statements, agentS, serverS, walBytes, memoryMb } = cost
-      const hourly = 3_600 / seconds
-      rows.push([
-        ...[who, jobs, (statements * 60) / seconds, agentS === null ? null : agentS * hourly, serverS * hourly],
-        ...[(walBytes / 1_000) * hourly, memoryMb],
-      ])
-      if (jobs === most && who === 'Escapement') seen = cost
-      if (jobs === most && who === 'nobody') nobodySeen = cost
-    }
   }
+  tell(`waiting for ${settlingMs(quick) / 1_000 + seconds} s`)
+  await pause(settlingMs(quick))
+  const costs = await Promise.all(waiting.map((one) => costOf(one, seconds)))
+  await Promise.all(waiting.map(({ end }) => end()))
+  const hourly = 3_600 / seconds
+  const rows = waiting.map(({ who, jobs }, index): Cell[] => {
+    const { statements, agentS, serverS, walBytes, memoryMb } = costs[index] as Cost
+    return [
+      ...[who, jobs, (statements * 60) / seconds, agentS === null ? null : agentS * hourly, serverS * hourly],
+      ...[(walBytes / 1_000) * hourly, memoryMb],
+    ]
+  })
+  const costOfMost = (who: Who) => costs[waiting.findIndex((one) => one.jobs === most && one.who === who)]
+  const seen = costOfMost('Escapement')
+  const nobodySeen = costOfMost('nobody')
   const cpuS = (((seen?.agentS ?? 0) + (seen?.serverS ?? 0) - (nobodySeen?.serverS ?? 0)) * 3_600) / seconds
   const perMinute = ((seen?.statements ?? 0) * 60) / seconds
   const memory = seen?.memoryMb ?? 0
@@ -105,7 +103,7 @@ async function prepare({ startServer }: Bench, who: Exclude<Who, 'pg_cron'>, job
     await site.close()
     await server.stop()
   }
-  return { who, server, client: site.client, pid, end }
+  return { who, jobs, server, client: site.client, pid, end }
 }
 
 async function prepareCron({ startServer }: Bench, jobs: number): Promise<Waiting> {
@@ -122,12 +120,12 @@ async function prepareCron({ startServer }: Bench, jobs: number): Promise<Waitin
     await client.end()
     await server.stop()
   }
-  return { who: 'pg_cron', server, client, pid: undefined, end }
+  return { who: 'pg_cron', jobs, server, client, pid: undefined, end }
 }
 
-/** Until what an agent does at its start is over, and what that has left in memory is collected. */
+/** Until what an agent does at its start is over, and Node has collected what that left in memory, at its leisure. */
 function settlingMs(quick: boolean): number {
-  return quick ? 3_000 : 45_000
+  return quick ? 3_000 : 300_000
 }
 
 type Cost = {
