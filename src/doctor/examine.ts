@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import * as Effect from 'effect/Effect'
 import * as Result from 'effect/Result'
 import type { Client } from 'pg'
-import type { StepKind } from '../domain/job.ts'
+import type { Job, StepKind } from '../domain/job.ts'
 import { isTimeZone } from '../domain/time-zone.ts'
 import type { ConninfoKeywords } from '../postgres/conninfo.ts'
 import { type Found, findSchema } from '../schema/found.ts'
@@ -12,10 +12,12 @@ import { checkSchema } from '../store/schema-check.ts'
 import { connectionFindings } from './connection-findings.ts'
 import { databaseFindings } from './database-findings.ts'
 import { bySeverity, type Finding, type FindingKind } from './finding.ts'
-import { lacksOnlyConnectionStrings, type Reading, readAll } from './reading.ts'
+import { type JobRow, lacksOnlyConnectionStrings, type Reading, readAll } from './reading.ts'
 import { scheduleFindings } from './schedule-findings.ts'
+import { hoursAhead, readServerClocks, type ServerClocks } from './server-clocks.ts'
 import { sessionFindings } from './session-findings.ts'
 import { stepFindings } from './step-findings.ts'
+import { zoneFindings, zonesOf } from './zone-findings.ts'
 
 export type ExamineOptions = {
   /** The agent's own connection. */
@@ -47,25 +49,22 @@ export type Examination = {
  */
 export async function examine(client: Client, options: ExamineOptions): Promise<Examination> {
   const { conninfo, host = hostname(), executors = ['sql', 'shell', 'http'], open = true, timeoutMs = 5_000 } = options
-  const { found, obstacle, reading } = await look(client)
+  const { found, obstacle, reading, clocks } = await look(client)
   if (reading === undefined) {
     return { found, reading, connections: 0, findings: obstacle === undefined ? [] : [obstacle] }
   }
   const isGuest = found.kind === 'pgagent'
-  const jobs = reading.jobs.flatMap((row) => {
-    const schedules = row.definition.schedules.filter(({ jscenabled }) => jscenabled)
-    const job = jobOf({ ...row.definition, schedules }, reading.timeZone.name)
-    return [
-      ...stepFindings(jobOf(row.definition, reading.timeZone.name), row, { isGuest, executors, host }),
-      ...scheduleFindings(job, row, { isGuest, now: reading.now }),
-    ]
-  })
+  const jobs = reading.jobs.flatMap((row) => [
+    ...stepFindings(jobOf(row.definition, reading.timeZone.name), row, { isGuest, executors, host }),
+    ...scheduleFindings(scheduled(row, reading), row, { isGuest, now: reading.now }),
+  ])
   const connections = await connectionFindings(reading.jobs, { conninfo, open, timeoutMs })
   return {
     ...{ found, reading, connections: connections.opened },
     findings: bySeverity([
       ...(obstacle === undefined ? [] : [obstacle]),
       ...databaseFindings(reading, { host }),
+      ...zoneFindings(enabledJobs(reading), clocks, hoursAhead(reading.now)),
       ...jobs,
       ...sessionFindings(reading.jobs),
       ...connections.findings,
@@ -73,31 +72,49 @@ export async function examine(client: Client, options: ExamineOptions): Promise<
   }
 }
 
+function enabledJobs(reading: Reading): readonly Job[] {
+  return reading.jobs.filter(({ enabled }) => enabled).map((row) => scheduled(row, reading))
+}
+
+/** The job with those of its schedules that are enabled. */
+function scheduled({ definition }: JobRow, { timeZone }: Reading): Job {
+  const schedules = definition.schedules.filter(({ jscenabled }) => jscenabled)
+  return jobOf({ ...definition, schedules }, timeZone.name)
+}
+
 type Look = {
   readonly found: Found
   /** Why an agent could not serve the database. */
   readonly obstacle: Finding | undefined
   readonly reading: Reading | undefined
+  /** Those of the zones in which schedules are read. */
+  readonly clocks: ServerClocks
 }
 
 async function look(client: Client): Promise<Look> {
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
   try {
     const found = await findSchema(client)
-    if (found.kind === 'nothing') return { found, obstacle: await obstacleTo(client, found), reading: undefined }
+    if (found.kind === 'nothing') return unread(found, await obstacleTo(client, found))
     await client.query('SAVEPOINT look')
     const obstacle = (await obstacleTo(client, found)) ?? lackOf(found)
     await client.query('ROLLBACK TO look')
     try {
-      return { found, obstacle, reading: await readAll(client, found) }
+      const reading = await readAll(client, found)
+      const zones = zonesOf(enabledJobs(reading)).keys()
+      return { found, obstacle, reading, clocks: await readServerClocks(client, zones, hoursAhead(reading.now)) }
     } catch (error) {
       const unreadable = whyUnreadable(error, found, obstacle)
       if (unreadable === undefined) throw error
-      return { found, obstacle: unreadable, reading: undefined }
+      return unread(found, unreadable)
     }
   } finally {
     await client.query('ROLLBACK')
   }
+}
+
+function unread(found: Found, obstacle: Finding | undefined): Look {
+  return { found, obstacle, reading: undefined, clocks: new Map() }
 }
 
 /** What the agent itself would say at its start. */

@@ -75,6 +75,7 @@ export const findingKinds = [
   'settingObeyed',
   'settingMisspelt',
   'timeZonesDiffer',
+  'zoneRulesDiffer',
   'pgAgentSignedOn',
   'everySecondMinute',
   'noSchedule',

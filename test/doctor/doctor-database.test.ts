@@ -217,6 +217,23 @@ describe.concurrent('what concerns the whole database', () => {
       )
     }))
 
+  test('a time zone that only Node knows, of jobs that are enabled', () =>
+    inDatabase(async (client) => {
+      const hourly = async (name: string) => {
+        const id = await createJob(client, name, [{ code: 'SELECT 1' }])
+        await client.query("UPDATE pgagent.pga_job SET jobdesc = '@timezone US/Pacific-New' WHERE jobid = $1", [id])
+        await client.query(`INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscminutes)
+          SELECT ${id}, 'hourly', ARRAY(SELECT n = 0 FROM generate_series(0, 59) AS n)`)
+        return id
+      }
+      await hourly('enabled')
+      const disabled = await hourly('disabled')
+      await client.query('UPDATE pgagent.pga_job SET jobenabled = false WHERE jobid = $1', [disabled])
+      const findings = await examined(client)
+      expect(findings).toMatchObject([{ kind: 'zoneRulesDiffer', severity: 'warning' }])
+      expect(findings[0]?.what).toBe('schedules of 1 job are read in US/Pacific-New, which the server does not know')
+    }))
+
   test('long logs, and logs without an index by step', () =>
     inDatabase(async (client) => {
       const id = await createJob(client, 'busy', [{ code: 'SELECT 1' }])
