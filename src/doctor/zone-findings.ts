@@ -35,7 +35,7 @@ export function zoneFindings(jobs: readonly Job[], clocks: ServerClocks, span: S
     return [
       finding(
         `${whose}, whose clocks differ: at ${momentText(difference.at)} they are ${apart(difference)}`,
-        `next runs depend on who finds them, the agent or an edit: update Node, which has tzdata ${process.versions['tz']} here, or the tzdata of the server, until both are of one edition`,
+        `next runs depend on who finds them, the agent or an edit: update Node, which has tzdata ${process.versions['tz'] ?? 'of its own'} here, or the tzdata of the server, until both are of one edition`,
       ),
     ]
   })
