@@ -15,7 +15,7 @@ const names = parts.map(({ name }) => name)
 /** `npm run bench`: measures, keeps what was measured, and writes RESULTS.md from all that is kept. */
 const command = new Command('npm run bench --')
   .description(
-    'Measures the agent, and others beside it on the same server. Takes up to 40 minutes; the machine should be quiet.',
+    'Measures the agent, and others beside it on the same server. Takes up to 60 minutes; the machine should be quiet.',
   )
   .addArgument(new Argument('[parts...]', 'what to measure; all, if nothing is said').choices(names))
   .option('--quick', 'a short form of a few minutes: its results are printed, and not kept', false)
