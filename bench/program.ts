@@ -29,7 +29,15 @@ const folder = await mkdtemp(join(tmpdir(), 'escapement-bench-'))
 await chmod(folder, 0o711)
 const tell = (line: string) => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`)
 const running = new Set<BenchServer>()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => end(130))
+let isInterrupted = false
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    isInterrupted = true
+    void end(130)
+  })
+  // From a terminal it comes twice: by itself, and by way of run.js.
+  process.on(signal, () => {})
+}
 
 const results: Result[] = []
 let failed = false
@@ -44,6 +52,8 @@ for (const part of chosen) {
     failed = true
     tell(`${part.name}: failed, and nothing is kept of it: ${error instanceof Error ? error.stack : error}`)
   }
+  // A part fails whose servers are being stopped; what stops them ends the process too.
+  if (isInterrupted) await new Promise(() => {})
   await stopServers()
 }
 if (quick) console.log(rendered(results))

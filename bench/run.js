@@ -1,4 +1,5 @@
-// Runs program.ts on the Node that is installed with the peers, which they need: so agents and peers run on the same.
+// Runs program.ts, which Node 20 cannot by itself, on the Node that the peers need and are installed with: so agents and
+// peers run on the same.
 import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

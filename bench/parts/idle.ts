@@ -57,7 +57,7 @@ async function run(bench: Bench): Promise<Measured> {
     tables: [
       {
         title: `While nothing is due for years, over ${seconds} s, scaled to a minute or an hour`,
-        measured: `Statements: counted by pg_stat_statements. CPU: what the kernel counted for the process of the agent, and for all processes of the server. WAL: the distance of two positions. Each has a server of its own with the same settings, all at the same time, since CPU and counts do not depend on who else idles; nobody is a server without any agent. Autovacuum is off in all of them, since what it happens to do in one and not in another would count for more than an agent. Agents have been up for ${settlingMs(quick) / 1_000} s before: what their start costs is not in it. Memory is resident, with shared pages.`,
+        measured: `Statements: counted by pg_stat_statements. CPU: what the kernel counted for the process of the agent, and for all processes of the server. WAL: the distance of two positions. Each has a server of its own with the same settings, all at the same time, since CPU and counts do not depend on who else idles; nobody is a server without any agent. Autovacuum is off in all of them, since what it happens to do in one and not in another would count for more than an agent. Agents have been up for at least ${settlingMs(quick) / 1_000} s before: what their start costs is not in it. Memory is resident, with shared pages.`,
         columns: [
           'who',
           'jobs',
@@ -88,7 +88,7 @@ async function run(bench: Bench): Promise<Measured> {
 }
 
 /** What autovacuum happens to do in one server, and not in another meanwhile, would count for more than an agent. */
-const settings = { track_io_timing: 'off', autovacuum: 'off' }
+const settings = { autovacuum: 'off' }
 
 async function prepare({ startServer }: Bench, who: Exclude<Who, 'pg_cron'>, jobs: number): Promise<Waiting> {
   const server = await startServer({ ...settings, shared_preload_libraries: 'pg_stat_statements' })

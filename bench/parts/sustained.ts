@@ -16,7 +16,7 @@ const agentCounts = [1, 2, 4] as const
 const kinds = ['SQL, own database', 'SQL, connection string', 'HTTP', 'shell'] as const
 type Kind = (typeof kinds)[number]
 
-/** How often all jobs fall due, for what is compared with what is wanted; for others once. */
+/** How often all jobs fall due: before, for each agent, and then counted; once each where nothing is wanted of the rate. */
 const times = { before: 4, counted: 5 }
 const compared: ReadonlySet<Kind> = new Set(['SQL, own database', 'shell'])
 
@@ -66,12 +66,12 @@ async function run({ quick, startServer, tell }: Bench): Promise<Measured> {
       {
         title: 'Escapement: one step a job, all due at the same second',
         measured:
-          'From the due time to the end of the last run, by the log; the median of the times that are counted, for which one, two and four agents take turns, each with a database of their own. Before these, all were due once or more for each of the agents, so that each has run as many, and its code has been compiled as well. Options are the default. SQL steps write a token, which is counted: each once is one run, one attempt, and one token a job. HTTP steps `GET` from a server on this machine. Shell steps are `exit 0`.',
+          'From the due time to the end of the last run, by the log; the median of the times that are counted, for which one, two and four agents take turns, each with a database of their own. Before these, all were due once or more for each of the agents, so that each has run about as many, and its code has been compiled as well. Options are the default. SQL steps write a token, which is counted: each once is one run, one attempt, and one token a job. HTTP steps `GET` from a server on this machine. Shell steps are `exit 0`.',
         columns: [
           'step',
           'agents',
           'due',
-          'runs before, by each',
+          'runs before, by each on average',
           'times',
           'runs/s',
           '× one agent',

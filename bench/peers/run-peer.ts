@@ -13,7 +13,7 @@ export type PeerOutcome = {
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 
-/** Runs graphile-worker.js or pg-boss.js in a process of its own. */
+/** Runs graphile-worker.js or pg-boss.js in a process of its own, on the Node that measures: run.js has installed both. */
 export async function runPeer(
   program: 'graphile-worker.js' | 'pg-boss.js',
   options: Readonly<Record<string, unknown>>,

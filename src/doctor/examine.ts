@@ -14,10 +14,10 @@ import { databaseFindings } from './database-findings.ts'
 import { bySeverity, type Finding, type FindingKind } from './finding.ts'
 import { type JobRow, lacksOnlyConnectionStrings, type Reading, readAll } from './reading.ts'
 import { scheduleFindings } from './schedule-findings.ts'
-import { hoursAhead, readServerClocks, type ServerClocks } from './server-clocks.ts'
+import { readServerClocks, type ServerClocks, twoYearsFrom } from './server-clocks.ts'
 import { sessionFindings } from './session-findings.ts'
 import { stepFindings } from './step-findings.ts'
-import { zoneFindings, zonesOf } from './zone-findings.ts'
+import { jobCounts, zoneFindings } from './zone-findings.ts'
 
 export type ExamineOptions = {
   /** The agent's own connection. */
@@ -64,7 +64,7 @@ export async function examine(client: Client, options: ExamineOptions): Promise<
     findings: bySeverity([
       ...(obstacle === undefined ? [] : [obstacle]),
       ...databaseFindings(reading, { host }),
-      ...zoneFindings(enabledJobs(reading), clocks, hoursAhead(reading.now)),
+      ...zoneFindings(enabledJobs(reading), clocks, twoYearsFrom(reading.now)),
       ...jobs,
       ...sessionFindings(reading.jobs),
       ...connections.findings,
@@ -87,7 +87,7 @@ type Look = {
   /** Why an agent could not serve the database. */
   readonly obstacle: Finding | undefined
   readonly reading: Reading | undefined
-  /** Those of the zones in which schedules are read. */
+  /** The server's, of the zones in which it reads enabled schedules of enabled jobs. */
   readonly clocks: ServerClocks
 }
 
@@ -101,8 +101,8 @@ async function look(client: Client): Promise<Look> {
     await client.query('ROLLBACK TO look')
     try {
       const reading = await readAll(client, found)
-      const zones = zonesOf(enabledJobs(reading)).keys()
-      return { found, obstacle, reading, clocks: await readServerClocks(client, zones, hoursAhead(reading.now)) }
+      const clocks = await readServerClocks(client, zonesOfServer(reading), twoYearsFrom(reading.now))
+      return { found, obstacle, reading, clocks }
     } catch (error) {
       const unreadable = whyUnreadable(error, found, obstacle)
       if (unreadable === undefined) throw error
@@ -111,6 +111,14 @@ async function look(client: Client): Promise<Look> {
   } finally {
     await client.query('ROLLBACK')
   }
+}
+
+/** pgAgent's own functions know the zone of their session only. */
+function zonesOfServer(reading: Reading): readonly string[] {
+  const { found, timeZone } = reading
+  return [...jobCounts(enabledJobs(reading)).keys()].filter(
+    (zone) => found.kind !== 'pgagent' || zone === timeZone.name,
+  )
 }
 
 function unread(found: Found, obstacle: Finding | undefined): Look {

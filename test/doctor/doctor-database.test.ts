@@ -265,6 +265,21 @@ describe.concurrent('what concerns the whole database', () => {
     expect(findings.map(({ kind }) => kind)).toEqual(['settingObeyed', 'noSchedule'])
     expect(findings[0]?.what).toBe('its comment has "@timeout 5m"')
   })
+
+  test("zones that pgAgent's own functions never read are not asked of the server", async ({ skip }) => {
+    const server = await realServer()
+    if (server === undefined) return skip()
+    const database = await server.createDatabase({ extension: true })
+    const client = await database.client()
+    const id = await createJob(client, 'far', [{ code: 'SELECT 1', comment: '' }])
+    await client.query("UPDATE pgagent.pga_job SET jobdesc = '@timezone US/Pacific-New' WHERE jobid = $1", [id])
+    await client.query(`INSERT INTO pgagent.pga_schedule (jscjobid, jscname, jscstart, jscminutes)
+      SELECT ${id}, 'hourly', now(), ARRAY(SELECT n = 0 FROM generate_series(0, 59) AS n)`)
+    const findings = await examined(client)
+    await database.drop()
+    expect(findings.map(({ kind }) => kind)).toContain('settingObeyed')
+    expect(findings.map(({ kind }) => kind)).not.toContain('zoneRulesDiffer')
+  })
 })
 
 test('the help names the keys of what --json prints', () =>

@@ -17,12 +17,12 @@ beforeAll(async () => {
 })
 afterAll(() => database?.drop())
 
-test('the database and the agent find the same next run, in every zone and at every change of clocks', async () => {
+test('the database and the agent find the same next run, in every zone that both know alike, at every change of clocks', async () => {
   const alike = await zonesAlike(database)
   const cases = randomCases(seed, count).filter(({ timeZone }) => alike.has(timeZone))
   await storeSchedules(await database.client(), cases)
 
-  const halves = [cases.slice(0, count / 2), cases.slice(count / 2)]
+  const halves = [cases.slice(0, cases.length / 2), cases.slice(cases.length / 2)]
   const answers = await Promise.all(halves.map(async (half) => askInstalled(await database.client(), half)))
 
   expect(differences(cases, answers.flat())).toEqual([])

@@ -15,12 +15,15 @@ export async function zonesAlike(...databases: readonly TestDatabase[]): Promise
     await client.query('BEGIN')
     const clocks = await readServerClocks(client, alike, span)
     await client.query('ROLLBACK')
-    for (const [zone, settings] of clocks) {
-      const difference = settings && firstDifference(zone, settings, span)
-      if (settings !== undefined && difference === undefined) continue
+    for (const [zone, offsets] of clocks) {
+      const difference = offsets && firstDifference(zone, offsets, span)
+      if (offsets !== undefined && difference === undefined) continue
       alike.delete(zone)
-      const since = difference === undefined ? 'always' : new Date(difference.at).toISOString()
-      console.log(`not compared: ${zone}, whose clocks are set otherwise by the server, since ${since}`)
+      const why =
+        difference === undefined
+          ? 'which a server does not know'
+          : `whose clocks a server sets otherwise from ${new Date(difference.at).toISOString()} on`
+      console.log(`not compared: ${zone}, ${why}`)
     }
   }
   // More than a few, and it would be no matter of editions.
