@@ -14,10 +14,9 @@ import { databaseFindings } from './database-findings.ts'
 import { bySeverity, type Finding, type FindingKind } from './finding.ts'
 import { type JobRow, lacksOnlyConnectionStrings, type Reading, readAll } from './reading.ts'
 import { scheduleFindings } from './schedule-findings.ts'
-import { readServerClocks, type ServerClocks, twoYearsFrom } from './server-clocks.ts'
 import { sessionFindings } from './session-findings.ts'
 import { stepFindings } from './step-findings.ts'
-import { jobCounts, zoneFindings } from './zone-findings.ts'
+import { zoneFindings } from './zone-findings.ts'
 
 export type ExamineOptions = {
   /** The agent's own connection. */
@@ -49,14 +48,14 @@ export type Examination = {
  */
 export async function examine(client: Client, options: ExamineOptions): Promise<Examination> {
   const { conninfo, host = hostname(), executors = ['sql', 'shell', 'http'], open = true, timeoutMs = 5_000 } = options
-  const { found, obstacle, reading, clocks } = await look(client)
+  const { found, obstacle, reading, jobs, zones } = await look(client)
   if (reading === undefined) {
     return { found, reading, connections: 0, findings: obstacle === undefined ? [] : [obstacle] }
   }
   const isGuest = found.kind === 'pgagent'
-  const jobs = reading.jobs.flatMap((row) => [
+  const ofJobs = jobs.flatMap(({ row, job }) => [
     ...stepFindings(jobOf(row.definition, reading.timeZone.name), row, { isGuest, executors, host }),
-    ...scheduleFindings(scheduled(row, reading), row, { isGuest, now: reading.now }),
+    ...scheduleFindings(job, row, { isGuest, now: reading.now }),
   ])
   const connections = await connectionFindings(reading.jobs, { conninfo, open, timeoutMs })
   return {
@@ -64,22 +63,12 @@ export async function examine(client: Client, options: ExamineOptions): Promise<
     findings: bySeverity([
       ...(obstacle === undefined ? [] : [obstacle]),
       ...databaseFindings(reading, { host }),
-      ...zoneFindings(enabledJobs(reading), clocks, twoYearsFrom(reading.now)),
-      ...jobs,
+      ...zones,
+      ...ofJobs,
       ...sessionFindings(reading.jobs),
       ...connections.findings,
     ]),
   }
-}
-
-function enabledJobs(reading: Reading): readonly Job[] {
-  return reading.jobs.filter(({ enabled }) => enabled).map((row) => scheduled(row, reading))
-}
-
-/** The job with those of its schedules that are enabled. */
-function scheduled({ definition }: JobRow, { timeZone }: Reading): Job {
-  const schedules = definition.schedules.filter(({ jscenabled }) => jscenabled)
-  return jobOf({ ...definition, schedules }, timeZone.name)
 }
 
 type Look = {
@@ -87,9 +76,13 @@ type Look = {
   /** Why an agent could not serve the database. */
   readonly obstacle: Finding | undefined
   readonly reading: Reading | undefined
-  /** The server's, of the zones in which it reads enabled schedules of enabled jobs. */
-  readonly clocks: ServerClocks
+  readonly jobs: readonly ScheduledJob[]
+  /** What there is to say of the zones in which enabled schedules of enabled jobs are read. */
+  readonly zones: readonly Finding[]
 }
+
+/** A job with those of its schedules that are enabled, and its row. */
+type ScheduledJob = { readonly row: JobRow; readonly job: Job }
 
 async function look(client: Client): Promise<Look> {
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
@@ -101,8 +94,9 @@ async function look(client: Client): Promise<Look> {
     await client.query('ROLLBACK TO look')
     try {
       const reading = await readAll(client, found)
-      const clocks = await readServerClocks(client, zonesOfServer(reading), twoYearsFrom(reading.now))
-      return { found, obstacle, reading, clocks }
+      const jobs = reading.jobs.map((row) => ({ row, job: scheduled(row, reading) }))
+      const enabled = jobs.filter(({ row }) => row.enabled).map(({ job }) => job)
+      return { found, obstacle, reading, jobs, zones: await zoneFindings(client, enabled, reading) }
     } catch (error) {
       const unreadable = whyUnreadable(error, found, obstacle)
       if (unreadable === undefined) throw error
@@ -113,16 +107,13 @@ async function look(client: Client): Promise<Look> {
   }
 }
 
-/** pgAgent's own functions know the zone of their session only. */
-function zonesOfServer(reading: Reading): readonly string[] {
-  const { found, timeZone } = reading
-  return [...jobCounts(enabledJobs(reading)).keys()].filter(
-    (zone) => found.kind !== 'pgagent' || zone === timeZone.name,
-  )
+function scheduled({ definition }: JobRow, { timeZone }: Reading): Job {
+  const schedules = definition.schedules.filter(({ jscenabled }) => jscenabled)
+  return jobOf({ ...definition, schedules }, timeZone.name)
 }
 
 function unread(found: Found, obstacle: Finding | undefined): Look {
-  return { found, obstacle, reading: undefined, clocks: new Map() }
+  return { found, obstacle, reading: undefined, jobs: [], zones: [] }
 }
 
 /** What the agent itself would say at its start. */

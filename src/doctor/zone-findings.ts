@@ -1,14 +1,42 @@
+import type { Client } from 'pg'
 import type { Job } from '../domain/job.ts'
 import { counted } from './database-findings.ts'
 import { type Finding, momentText } from './finding.ts'
-import { type ClockDifference, firstDifference, type ServerClocks, type Span } from './server-clocks.ts'
+import type { Reading } from './reading.ts'
+import {
+  type ClockDifference,
+  firstDifference,
+  readServerClocks,
+  type ServerClocks,
+  type Span,
+  twoYearsFrom,
+} from './server-clocks.ts'
+
+/**
+ * Compares the clocks of the zones in which schedules of jobs are read with those of the server, in a transaction that
+ * the caller has opened.
+ */
+export async function zoneFindings(
+  client: Client,
+  jobs: readonly Job[],
+  { found, timeZone, now }: Pick<Reading, 'found' | 'timeZone' | 'now'>,
+): Promise<readonly Finding[]> {
+  const counts = jobCounts(jobs)
+  // pgAgent's own functions know the zone of their session only.
+  const zones = [...counts.keys()].filter((zone) => found.kind !== 'pgagent' || zone === timeZone.name)
+  const span = twoYearsFrom(now)
+  return clockFindings(counts, await readServerClocks(client, zones, span), span)
+}
 
 /**
  * What there is to say of zones that the server does not know, or whose clocks it sets otherwise. Both sides find next
  * runs: the agent after a run, by Node's edition of the time zone database, and the server after an edit, by its own.
  */
-export function zoneFindings(jobs: readonly Job[], clocks: ServerClocks, span: Span): readonly Finding[] {
-  const counts = jobCounts(jobs)
+export function clockFindings(
+  counts: ReadonlyMap<string, number>,
+  clocks: ServerClocks,
+  span: Span,
+): readonly Finding[] {
   return [...clocks].flatMap(([zone, offsets]): readonly Finding[] => {
     const whose = `schedules of ${counted(counts.get(zone) ?? 0, 'job')} are read in ${zone}`
     if (offsets === undefined) {

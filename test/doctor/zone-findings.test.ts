@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { firstDifference, readServerClocks, twoYearsFrom } from '../../src/doctor/server-clocks.ts'
-import { jobCounts, zoneFindings } from '../../src/doctor/zone-findings.ts'
+import { clockFindings, jobCounts } from '../../src/doctor/zone-findings.ts'
 import type { Job } from '../../src/domain/job.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 
@@ -91,7 +91,7 @@ describe('findings of zones', () => {
       ],
       ['Mars/Olympus', undefined],
     ])
-    expect(zoneFindings(jobs, clocks, span)).toEqual([
+    expect(clockFindings(jobCounts(jobs), clocks, span)).toEqual([
       {
         kind: 'zoneRulesDiffer',
         severity: 'warning',
