@@ -16,7 +16,9 @@ export type Target = {
   crowdedUntil: number
   /** Sessions that are lent, or being opened to be. */
   busy: number
-  /** When one was last lent, or given back. */
+  /** Those of them that are being opened. */
+  opening: number
+  /** When one was last lent, opened or given back. */
   movedAt: number
   /** Borrowers that wait for one to be given back, the longest first. */
   readonly waiting: (() => void)[]
@@ -37,6 +39,7 @@ export function enter(targets: Targets, key: string, sessionsMax: number): Targe
     isSwept: false,
     crowdedUntil: 0,
     busy: 0,
+    opening: 0,
     movedAt: 0,
     waiting: [],
   }
@@ -53,7 +56,8 @@ export function leave(targets: Targets, key: string, target: Target, users = 1):
 
 /**
  * So many sessions keep a server busy, and more of them at once make it slower. While they are given back as fast as they
- * are lent, which is to say within `briefMs`, who wants one more waits for one of them, though not for long.
+ * are lent, which is to say within `briefMs`, who wants one more waits for one of them, though not for long; and while
+ * they are being opened, since nobody knows yet.
  */
 const fewBusy = 8
 const briefMs = 20
@@ -63,11 +67,16 @@ const patienceMs = 250
 export function turn(target: Target): Effect.Effect<void> {
   return Effect.gen(function* () {
     const since = performance.now()
-    while (target.busy >= fewBusy && performance.now() - target.movedAt < briefMs) {
+    while (target.busy >= fewBusy && restMs(target) > 0) {
       if (performance.now() - since > patienceMs) break
       yield* givenBack(target)
     }
   })
+}
+
+/** How long it is worth while to wait for a session, before looking again. */
+function restMs({ opening, movedAt }: Target): number {
+  return opening > 0 ? briefMs : movedAt + briefMs - performance.now()
 }
 
 export function occupy(target: Target): void {
@@ -81,7 +90,21 @@ export function release(target: Target): void {
   target.waiting[0]?.()
 }
 
-/** Waits until a session is given back, or none has been for a while. */
+/** Counts a session as one that is being opened, until it is, or is not. */
+export function whileOpening<A, E>(target: Target, open: Effect.Effect<A, E>): Effect.Effect<A, E> {
+  return Effect.suspend(() => {
+    target.opening++
+    return Effect.ensuring(
+      open,
+      Effect.sync(() => {
+        target.opening--
+        target.movedAt = performance.now()
+      }),
+    )
+  })
+}
+
+/** Waits until a session is given back, or it is time to look again. */
 function givenBack(target: Target): Effect.Effect<void> {
   return Effect.callback<void>((resume) => {
     const leave = () => {
@@ -93,7 +116,7 @@ function givenBack(target: Target): Effect.Effect<void> {
       leave()
       resume(Effect.void)
     }
-    const timer = setTimeout(wake, Math.max(1, target.movedAt + briefMs - performance.now()))
+    const timer = setTimeout(wake, Math.max(1, restMs(target)))
     target.waiting.push(wake)
     return Effect.sync(leave)
   })

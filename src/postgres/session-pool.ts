@@ -7,7 +7,7 @@ import * as Result from 'effect/Result'
 import * as Scope from 'effect/Scope'
 import { ConnectError } from './connect-error.ts'
 import type { ConninfoKeywords } from './conninfo.ts'
-import { enter, type Lease, leave, occupy, release, type Target, Targets, turn } from './pool-target.ts'
+import { enter, type Lease, leave, occupy, release, type Target, Targets, turn, whileOpening } from './pool-target.ts'
 import { answers, resetSession } from './reset-session.ts'
 import { openSession, type Session, type SessionOptions } from './session.ts'
 
@@ -146,7 +146,7 @@ function lend<A, E>(
         }
         // Of all that wait, one asks for the others.
         if (isCrowded) target.crowdedUntil = performance.now() + crowdedMs
-        const opened = yield* Effect.result(open(held))
+        const opened = yield* Effect.result(whileOpening(target, open(held)))
         if (Result.isSuccess(opened)) {
           if (isCrowded) target.crowdedUntil = performance.now() + turnMs
           return opened.success
