@@ -42,20 +42,27 @@ export const exceptions = `(
     'jexdate', to_char(jexdate, 'YYYY-MM-DD'), 'jextime', to_char(jextime, 'HH24:MI:SS')) ORDER BY jexid)
   FROM pgagent.pga_exception WHERE jexscid = jscid)`
 
+const steps = `(
+  SELECT coalesce(json_agg(json_build_object(
+    'jstid', jstid, 'jstname', ${read.jstname}, 'jstdesc', ${read.jstdesc}, 'jstkind', jstkind,
+    'jstcode', ${read.jstcode}, 'jstconnstr', ${read.jstconnstr}, 'jstdbname', jstdbname,
+    'jstonerror', jstonerror) ORDER BY jstname, jstid), '[]')
+  FROM pgagent.pga_jobstep WHERE jstjobid = j.jobid AND jstenabled
+    AND ${read.hasStep(`(SELECT jstid FROM pgagent.pga_jobstep
+      WHERE jstjobid = j.jobid AND jstenabled ORDER BY jstname, jstid LIMIT 1)`)})`
+
 /**
  * A job's definition as JSON, from a row `j` that has `jobid`, `jobname` and `jobdesc`; see `JobDefinition`. The size is
  * computed once: hence OFFSET 0.
  */
-export const definition = `(SELECT json_build_object(
-  'jobid', j.jobid, 'jobname', ${read.jobname}, 'jobdesc', ${read.jobdesc}, 'bytes', bytes,
-  'steps', (
-    SELECT coalesce(json_agg(json_build_object(
-      'jstid', jstid, 'jstname', ${read.jstname}, 'jstdesc', ${read.jstdesc}, 'jstkind', jstkind,
-      'jstcode', ${read.jstcode}, 'jstconnstr', ${read.jstconnstr}, 'jstdbname', jstdbname,
-      'jstonerror', jstonerror) ORDER BY jstname, jstid), '[]')
-    FROM pgagent.pga_jobstep WHERE jstjobid = j.jobid AND jstenabled
-      AND ${read.hasStep(`(SELECT jstid FROM pgagent.pga_jobstep
-        WHERE jstjobid = j.jobid AND jstenabled ORDER BY jstname, jstid LIMIT 1)`)}),
+export const definition = definitionWith(steps)
+
+/** The same without steps, whose code makes up most of it: what there is to know of a job that is not run. */
+export const timing = definitionWith(`'[]'::json`)
+
+function definitionWith(stepsPart: string): string {
+  return `(SELECT json_build_object(
+  'jobid', j.jobid, 'jobname', ${read.jobname}, 'jobdesc', ${read.jobdesc}, 'bytes', bytes, 'steps', ${stepsPart},
   'schedules', (
     SELECT coalesce(json_agg(json_build_object(
       'jscid', jscid, 'jscname', ${read.jscname}, 'jscdesc', ${read.jscdesc},
@@ -64,6 +71,7 @@ export const definition = `(SELECT json_build_object(
       'jscmonths', jscmonths, 'exceptions', coalesce(${exceptions}, '[]')) ORDER BY jscid), '[]')
     FROM pgagent.pga_schedule WHERE jscjobid = j.jobid AND jscenabled))
   FROM (SELECT ${definitionBytes} AS bytes OFFSET 0) AS size)`
+}
 
 function clipped(column: string, length: number): string {
   return `CASE WHEN ${isTooLarge} THEN left(${column}, ${length}) ELSE ${column} END`

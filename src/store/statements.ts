@@ -1,6 +1,6 @@
 import { absentAgents, agentKey } from './absent-statement.ts'
 import type { Prepared } from './claim-statement.ts'
-import { definition, epochMs } from './definition.ts'
+import { epochMs, timing } from './definition.ts'
 
 /**
  * The SQL of the store. Every statement stands alone, in a transaction of its own.
@@ -173,10 +173,11 @@ export const findKey = `SELECT ${agentKey} AS key FROM pgagent.pga_jobagent WHER
 
 /**
  * $1 own pid, $2 keys of earlier sessions. A row for each job that an absent agent holds, and one for each that holds
- * none. `due` is the due time of the run that was cut off, unless somebody has set the next run since.
+ * none. Code is not read: an agent claims no more than so much of it at a time, but may have died with all of it. `due` is
+ * the due time of the run that was cut off, unless somebody has set the next run since.
  */
 export const findOrphans = `
-  SELECT jagpid AS agent, key, "cutOff", CASE WHEN j.jobid IS NOT NULL THEN ${definition} END AS job,
+  SELECT jagpid AS agent, key, "cutOff", CASE WHEN j.jobid IS NOT NULL THEN ${timing} END AS job,
     (SELECT max(jlgid) FROM pgagent.pga_joblog WHERE jlgjobid = j.jobid AND jlgstatus = 'r') AS run,
     current_setting('TimeZone') AS time_zone, ${epochMs('now()')} AS now, ${epochMs('j.jobnextrun')} AS due
   FROM (${absentAgents}) AS absent LEFT JOIN pgagent.pga_job AS j ON jobagentid = jagpid

@@ -6,6 +6,7 @@ import type { AttemptResult, Run, Step } from '../../src/domain/job.ts'
 import { parseConninfo } from '../../src/postgres/conninfo.ts'
 import { install } from '../../src/schema/install.ts'
 import { postgresStore } from '../../src/store/postgres.ts'
+import { findOrphans } from '../../src/store/statements.ts'
 import { createJob } from '../support/jobs.ts'
 import { createDatabase, realServer, type TestDatabase } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
@@ -191,6 +192,20 @@ describe('the store in PostgreSQL', () => {
       "SELECT jobagentid, (date_trunc('hour', now()) - jobnextrun)::text AS behind FROM pgagent.pga_job",
     )
     expect(rows).toEqual([{ jobagentid: null, behind: '02:00:00' }])
+  })
+
+  test('reads no code of the runs that it rescues, however much there is', async () => {
+    const { client, store } = await served(await createDatabase({ schema: 'installed' }))
+    for (let n = 1; n <= 8; n++) await createJob(client, `job ${n}`, [{ code: `SELECT '${'x'.repeat(1_000_000)}'` }])
+    await client.query("INSERT INTO pgagent.pga_jobagent VALUES (-1, now(), 'gone')")
+    await client.query('UPDATE pgagent.pga_job SET jobnextrun = now()')
+    await client.query('UPDATE pgagent.pga_job SET jobagentid = -1, joblastrun = now()')
+
+    const { rows } = await client.query(findOrphans, [0, []])
+
+    expect(rows.filter(({ job }) => job !== null)).toHaveLength(8)
+    expect(JSON.stringify(rows).length).toBeLessThan(10_000)
+    expect(await rescued(store)).toHaveLength(8)
   })
 
   test('takes no job over that another agent has freed meanwhile', async () => {
