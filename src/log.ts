@@ -127,8 +127,11 @@ export function logTransitions(
 
   function logStopAsked({ running, stopsAsked, drainMs }: AgentNumbers): void {
     if (stopsAsked > 1 && running > 0) write(warning(`aborting ${running} running, since the agent is to stop`))
-    const mayTake = running === 0 ? '' : `: ${running} running, which may take another ${formatDuration(drainMs)}`
-    if (stopsAsked === 1) write(info(`asked to stop${mayTake}`))
+    if (stopsAsked !== 1) return
+    const mayTake = `${running} running, which may take another ${formatDuration(drainMs)}; asked again, it aborts`
+    // Where something runs, whoever asked is to see that it was heard.
+    if (running === 0) write(info('asked to stop'))
+    else write({ level: 0, severity: 'INFO', text: `asked to stop: ${mayTake}` })
   }
 
   /** pgAgent's cadence for a schedule that selects nothing, which is kept, surprises everybody once. */

@@ -7,11 +7,12 @@ import { localTime, shortDuration, statusWord } from './wording.ts'
 
 /**
  * Shows the runs that come after a given one, the newest fifty of them, until told to stop: on a terminal as a table that
- * is drawn anew, elsewhere as a line for each change. Each look is told to `seen`, oldest run first.
+ * is drawn anew, elsewhere as a line for each change. Each look is told to `seen`, oldest run first. What `below` says
+ * stands below the runs for as long as it says so.
  */
 export async function showRuns(
   client: Client,
-  { after, stop }: { readonly after: number; readonly stop: AbortSignal },
+  { after, stop, below = () => undefined }: ShowOptions,
   seen: (runs: readonly RunRecord[]) => void,
 ): Promise<void> {
   const show = process.stdout.isTTY === true ? drawTable() : printChanges()
@@ -19,25 +20,34 @@ export async function showRuns(
     const lastLook = stop.aborted
     const newestFirst = await findRuns(client, { after, limit: 50 }, { withAttempts: true })
     const runs = [...newestFirst].reverse()
-    show(runs)
+    show(runs, below())
     seen(runs)
     if (lastLook) return
     await pause(lookMs, undefined, { signal: stop }).catch(() => {})
   }
 }
 
+type ShowOptions = {
+  readonly after: number
+  readonly stop: AbortSignal
+  readonly below?: (() => string | undefined) | undefined
+}
+
 const lookMs = 300
 
-function drawTable(): (runs: readonly RunRecord[]) => void {
+type Show = (runs: readonly RunRecord[], below: string | undefined) => void
+
+function drawTable(): Show {
   let drawn = ''
-  return (runs) => {
+  return (runs, below) => {
     const { rows: height = 24, columns: width = 80 } = process.stdout
-    const newest = runs.slice(-Math.max(1, height - 8))
+    const newest = runs.slice(-Math.max(1, height - 9))
     const table = width < fullWidth ? narrowTable(newest) : fullTable(newest, width)
-    if (table === drawn) return
+    const screen = below === undefined ? table : `${table}\n${inCell(below, width - 1)}`
+    if (screen === drawn) return
     const up = drawn === '' ? '' : `\u001b[${drawn.split('\n').length}A\r\u001b[J`
-    process.stdout.write(`${up}${table}\n`)
-    drawn = table
+    process.stdout.write(`${up}${screen}\n`)
+    drawn = screen
   }
 }
 
@@ -63,9 +73,10 @@ function durationSoFar({ status, startedAt, durationMs }: RunRecord): string {
   return ms === undefined ? '' : shortDuration(ms)
 }
 
-function printChanges(): (runs: readonly RunRecord[]) => void {
+function printChanges(): Show {
   const shown = new Map<number, string>()
-  return (runs) => {
+  let shownBelow: string | undefined
+  return (runs, below) => {
     for (const run of runs) {
       if (shown.get(run.id) === run.status) continue
       shown.set(run.id, run.status)
@@ -75,6 +86,8 @@ function printChanges(): (runs: readonly RunRecord[]) => void {
         `${localTime(new Date())} run ${run.id} of ${inCell(run.job)} ${run.status}${took}${output === '' ? '' : `: ${output}`}`,
       )
     }
+    if (below !== undefined && below !== shownBelow) printLine(below)
+    shownBelow = below
   }
 }
 

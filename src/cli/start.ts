@@ -96,7 +96,7 @@ async function serve({ session: { client }, server, folder, once, inspect, depar
     const { startQuickAgent } = await import('./quick-agent.ts')
     const agent = await startQuickAgent(server, folder, departure, inspect)
     try {
-      const firstRuns = await show({ client, jobs, newestBefore, once, stop: agent.gone })
+      const firstRuns = await show({ client, jobs, newestBefore, once, stop: agent.gone, below: agent.waitsFor })
       const exitCode = await agent.ended
       if (exitCode !== 0) throw new CliError(`the agent has ended by itself: ${agent.logFile} says why`)
       return once ? report(jobs, firstRuns) : 0
@@ -142,13 +142,14 @@ async function show(options: {
   readonly newestBefore: number
   readonly once: boolean
   readonly stop: AbortSignal
+  readonly below?: () => string | undefined
 }): Promise<FirstRuns> {
-  const { client, jobs, newestBefore, once, stop } = options
+  const { client, jobs, newestBefore, once, stop, below } = options
   const firstRuns = new Map<number, RunRecord>()
   const deadline = once ? setTimeout(leave, onceMaxMs) : undefined
   let left = false
   try {
-    await showRuns(client, { after: newestBefore, stop }, (runs) => {
+    await showRuns(client, { after: newestBefore, stop, below }, (runs) => {
       for (const run of runs) {
         if (run.status !== 'running' && !firstRuns.has(run.jobId)) firstRuns.set(run.jobId, run)
       }

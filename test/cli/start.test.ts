@@ -93,6 +93,28 @@ describe('escapement start', { timeout: 90_000 }, () => {
     expect(isRunning()).toBe(false)
   })
 
+  test('an interrupt while a script runs says what it waits for, and a second one aborts that', async () => {
+    const quick = startQuick()
+    await succeeded(quick)
+    const client = await connect()
+    await client.query(`
+      UPDATE pgagent.pga_jobstep SET jstcode = 'touch ${join(place, 'begun').replaceAll(' ', '\\ ')}; sleep 60'
+      FROM pgagent.pga_job WHERE jobid = jstjobid AND jobname = 'sample-shell';
+      UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobname = 'sample-shell'`)
+    await client.end()
+    await until(() => existsSync(join(place, 'begun')), { what: 'the script to begin' })
+
+    quick.child.kill('SIGINT')
+    await until(() => quick.said.includes('\nLeaving: a run may go on for 10s; Ctrl-C once more aborts now.\n'), {
+      what: `a line about what it waits for in:\n${quick.said}`,
+    })
+    quick.child.kill('SIGINT')
+
+    expect(await quick.ended).toBe(0)
+    expect(quick.said).toMatch(/run \d+ of sample-shell aborted after/)
+    expect(isRunning()).toBe(false)
+  })
+
   test('a server that somebody else stops ends it, with 1 and a line that says why', async () => {
     const quick = startQuick()
     await succeeded(quick)

@@ -43,10 +43,11 @@ describe('the daemon', () => {
   })
 
   test('aborts what runs at a second signal, and still logs its end', async () => {
-    const agent = await new AgentProcess(['-l', '2', database.conninfo]).serving()
-    const jobId = await createJob(client, 'long', [{ kind: 'b', code: 'sleep 60' }])
+    const agent = new AgentProcess([database.conninfo])
+    const folder = mkdtempSync(join(tmpdir(), 'escapement-begun-'))
+    const jobId = await createJob(client, 'long', [{ kind: 'b', code: `touch ${folder}/begun; sleep 60` }])
     await runNow(client, jobId)
-    await agent.logged(/step "step 1" of run \d+ begins/)
+    await until(() => existsSync(join(folder, 'begun')), { what: 'the script to begin' })
 
     agent.child.kill('SIGTERM')
     await agent.logged(/asked to stop: 1 running/)
@@ -56,6 +57,7 @@ describe('the daemon', () => {
     expect(await runsOf(client, jobId)).toMatchObject([{ status: 'd', duration: expect.any(Number) }])
     expect(await attemptsOf(client, jobId)).toMatchObject([{ status: 'd', output: '[aborted]' }])
     expect(await agentPids()).toEqual([])
+    rmSync(folder, { recursive: true })
   })
 
   test('aborts what still runs when the drain timeout is over', async () => {
