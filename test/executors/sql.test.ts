@@ -161,8 +161,8 @@ describe('a connection that cannot be made fails the step with code 1', () => {
 describe('nothing of a session is passed on', () => {
   test.each([
     // what a step leaves behind                what another step would see of it
-    ['SET ROLE pg_read_all_data', "SELECT 1 WHERE current_user = 'pg_read_all_data'"],
-    ['SET SESSION AUTHORIZATION pg_read_all_data', "SELECT 1 WHERE session_user = 'pg_read_all_data'"],
+    ['SET ROLE pg_monitor', "SELECT 1 WHERE current_user = 'pg_monitor'"],
+    ['SET SESSION AUTHORIZATION pg_monitor', "SELECT 1 WHERE session_user = 'pg_monitor'"],
     ["SET search_path = 'elsewhere'", "SELECT 1 WHERE current_setting('search_path') = 'elsewhere'"],
     ['CREATE TEMP TABLE left_over (n int)', "SELECT 1 FROM pg_class WHERE relname = 'left_over'"],
     ['SELECT pg_advisory_lock(42)', "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"],

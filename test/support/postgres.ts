@@ -5,6 +5,7 @@ import { Client } from 'pg'
 import { inject } from 'vitest'
 import { type EmbeddedServer, fastSettings, startServer } from '../../src/embedded/server.ts'
 import { install } from '../../src/schema/install.ts'
+import { until } from './until.ts'
 
 /** A database of a test's own, on a real server. */
 export type TestDatabase = {
@@ -30,6 +31,9 @@ export type RealServer = {
 /** Databases to copy: with the schema that `escapement install` makes, and with pgAgent's extension. */
 type Template = 'installed' | 'extended'
 
+/** The folder of the programs of another PostgreSQL than the package's, on which alone tests run: see scripts/versions.js. */
+const otherVersion = process.env['ESCAPEMENT_TEST_POSTGRES']
+
 let embedded: Promise<EmbeddedServer> | undefined
 let real: Promise<EmbeddedServer | undefined> | undefined
 
@@ -47,7 +51,7 @@ export async function createDatabase({
 } = {}): Promise<TestDatabase> {
   const folder = join(inject('runFolder'), 'embedded')
   const settings = { ...fastSettings, max_connections: '300' }
-  embedded ??= startServer({ folder, tcp: true, settings })
+  embedded ??= startServer({ folder, tcp: true, settings, ...(otherVersion && { binaries: otherVersion }) })
   const server = tcp ? await embedded : await embedded.then(() => startServer({ folder }))
   if (schema === 'none') return databaseOn(server)
   await ensureTemplate(server, 'installed')
@@ -73,7 +77,7 @@ export async function realServer(): Promise<RealServer | undefined> {
 }
 
 async function startRealServer(): Promise<EmbeddedServer | undefined> {
-  const binaries = await binariesWithPgagent()
+  const binaries = otherVersion === undefined ? await binariesWithPgagent() : undefined
   if (binaries === undefined) {
     console.warn('SKIPPED: what needs a real pgagent, since no PostgreSQL with its extension is installed here')
     return undefined
@@ -111,10 +115,30 @@ async function databaseOn(server: EmbeddedServer, from = 'template1'): Promise<T
     },
     drop: async () => {
       await Promise.all([...clients].map((client) => client.end()))
-      await query(server, 'postgres', `DROP DATABASE ${name} WITH (FORCE)`)
+      await dropDatabase(server, name)
     },
   }
 }
+
+/** Ends its sessions first, which PostgreSQL 12 cannot do by itself; one that has just been let in may be in the way. */
+async function dropDatabase(server: EmbeddedServer, name: string): Promise<void> {
+  const client = await connect(server, 'postgres')
+  try {
+    await until(
+      async () => {
+        await client.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name])
+        return client.query(`DROP DATABASE ${name}`).catch((error: { code?: string }) => {
+          if (error.code !== objectInUse) throw error
+        })
+      },
+      { what: `database ${name} to be nobody's` },
+    )
+  } finally {
+    await client.end()
+  }
+}
+
+const objectInUse = '55006'
 
 /** Test files run at the same time, in processes of their own: the first makes the template, the others wait for it. */
 async function ensureTemplate(server: EmbeddedServer, template: Template): Promise<void> {
