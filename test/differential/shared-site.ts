@@ -1,10 +1,15 @@
+import { hostname } from 'node:os'
 import type { Client } from 'pg'
 import { AgentProcess } from '../support/agent-process.ts'
 import type { TestDatabase } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
 import { RealAgent } from './real-agent.ts'
 
-/** The latest run of a job, and its latest attempt, by their letters; and the agent that has claimed the job. */
+/**
+ * The latest run of a job, and its latest attempt, by their letters; and the agent that has claimed the job. A claim
+ * that a real agent lost, which it logs as "i", is no run: a job that it has not claimed within a second it finds due
+ * again, and claims twice.
+ */
 export type LiveRun = {
   readonly host: string
   readonly job: number
@@ -81,10 +86,13 @@ export class SharedSite {
     const { rows } = await this.client.query<LiveRun>(
       `SELECT jobhostagent AS host, jobid AS job, jobagentid AS agent, jlgstatus AS run, jslstatus AS attempt
       FROM pgagent.pga_job
-      LEFT JOIN LATERAL (SELECT * FROM pgagent.pga_joblog WHERE jlgjobid = jobid ORDER BY jlgid DESC LIMIT 1) log ON true
+      LEFT JOIN LATERAL (
+        SELECT * FROM pgagent.pga_joblog WHERE jlgjobid = jobid AND (jlgstatus, jobhostagent) <> ('i', $2)
+        ORDER BY jlgid DESC LIMIT 1
+      ) log ON true
       LEFT JOIN LATERAL (SELECT * FROM pgagent.pga_jobsteplog WHERE jsljlgid = jlgid ORDER BY jslid DESC LIMIT 1) steplog ON true
       WHERE jobhostagent = ANY ($1) ORDER BY jobid`,
-      [hosts],
+      [hosts, hostname()],
     )
     return rows
   }
