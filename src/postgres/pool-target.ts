@@ -20,6 +20,8 @@ export type Target = {
   opening: number
   /** When one was last lent, opened or given back. */
   movedAt: number
+  /** When the last that was being opened was, or was not. */
+  openedAt: number
   /** Borrowers that wait for one to be given back, the longest first. */
   readonly waiting: (() => void)[]
 }
@@ -41,6 +43,7 @@ export function enter(targets: Targets, key: string, sessionsMax: number): Targe
     busy: 0,
     opening: 0,
     movedAt: 0,
+    openedAt: 0,
     waiting: [],
   }
   target.users++
@@ -57,21 +60,27 @@ export function leave(targets: Targets, key: string, target: Target, users = 1):
 /**
  * So many sessions keep a server busy, and more of them at once make it slower. While they are given back as fast as they
  * are lent, which is to say within `briefMs`, who wants one more waits for one of them, though not for long; and while
- * they are being opened, since nobody knows yet.
+ * they are being opened, since nobody knows yet, a little longer.
  */
 const fewBusy = 8
 const briefMs = 20
 const patienceMs = 250
+const openingPatienceMs = 2_000
 
 /** Waits until it is a borrower's turn; who then takes a session is to `occupy` at once, and to `release` at last. */
 export function turn(target: Target): Effect.Effect<void> {
   return Effect.gen(function* () {
     const since = performance.now()
     while (target.busy >= fewBusy && restMs(target) > 0) {
-      if (performance.now() - since > patienceMs) break
+      if (isTooLong(target, since)) break
       yield* givenBack(target)
     }
   })
+}
+
+function isTooLong({ opening, openedAt }: Target, since: number): boolean {
+  const now = performance.now()
+  return opening > 0 ? now - since > openingPatienceMs : now - Math.max(since, openedAt) > patienceMs
 }
 
 /** How long it is worth while to wait for a session, before looking again. */
@@ -99,6 +108,7 @@ export function whileOpening<A, E>(target: Target, open: Effect.Effect<A, E>): E
       Effect.sync(() => {
         target.opening--
         target.movedAt = performance.now()
+        target.openedAt = target.movedAt
       }),
     )
   })

@@ -9,8 +9,8 @@ test('who wants a ninth session waits while the first are being opened', async (
   const opening = run(whileOpening(target, Deferred.await(answered))).then(() => happened.push('opened'))
   const turned = run(turn(target)).then(() => happened.push('turned'))
 
-  // Longer than brief steps take, and shorter than anybody waits.
-  setTimeout(() => Deferred.doneUnsafe(answered, Effect.void), 100)
+  // Longer than anybody waits for sessions that are there; as it takes on a slow machine.
+  setTimeout(() => Deferred.doneUnsafe(answered, Effect.void), 400)
   await Promise.all([opening, turned])
 
   expect(happened).toEqual(['opened', 'turned'])
