@@ -10,12 +10,18 @@ import { epochMs, timing } from './definition.ts'
  * running, its job stays claimed under one of the numbers that its agent has had ($1), and by nobody else.
  */
 
+/**
+ * Whether a job bears one of our numbers. Said so that no index on claims is of use, since the planner would go through all
+ * that we have claimed, for each run.
+ */
+const isClaimed = `coalesce(jobagentid = ANY ($1::int[]), false)`
+
 /** Runs, by number n, that are still ours: `asked` has columns `run` and `job`, and $1 the numbers that we have had. */
 const owned = `
   SELECT asked.*
   FROM asked
   JOIN pgagent.pga_joblog ON jlgid = run AND jlgstatus = 'r'
-  JOIN pgagent.pga_job ON jobid = job AND jobagentid = ANY ($1::int[])
+  JOIN pgagent.pga_job ON jobid = job AND ${isClaimed}
   ORDER BY jlgid
   FOR NO KEY UPDATE OF pga_joblog`
 
@@ -82,28 +88,28 @@ export const finishRuns: Prepared = {
   text: `
   WITH asked AS (
     SELECT asked.*, attempt IS NULL
-      OR (SELECT jslid FROM pgagent.pga_jobsteplog WHERE jslid = attempt) IS NOT NULL AS found
+      OR (SELECT jslid FROM pgagent.pga_jobsteplog WHERE jslid = attempt) IS NOT NULL AS found,
+      (SELECT jlgstatus FROM pgagent.pga_joblog WHERE jlgid = run) AS logged
     FROM unnest($2::int[], $3::int[], $4::text[], $5::float8[], $6::float8[], $8::int[], $9::text[], $10::int[], $11::text[])
       WITH ORDINALITY AS asked (run, job, letter, due, next, attempt, ended, result, output, n)
   ), ours AS MATERIALIZED (
-    SELECT n FROM asked
-    WHERE CASE
-      WHEN (SELECT jlgstatus FROM pgagent.pga_joblog WHERE jlgid = run) = 'r'
+    SELECT * FROM asked
+    WHERE CASE WHEN logged = 'r'
       THEN (SELECT jobagentid FROM pgagent.pga_job WHERE jobid = job) = ANY ($1::int[])
       ELSE ${gone} END
   ), owned AS MATERIALIZED (
-    SELECT asked.*
-    FROM asked
+    SELECT ours.*
+    FROM ours
     JOIN pgagent.pga_joblog ON jlgid = run AND jlgstatus = 'r'
-    JOIN pgagent.pga_job ON jobid = asked.job AND jobagentid = ANY ($1::int[])
+    JOIN pgagent.pga_job ON jobid = job AND ${isClaimed}
     WHERE found
     ORDER BY jlgid
     FOR NO KEY UPDATE OF pga_joblog, pga_job SKIP LOCKED
   ), orphaned AS MATERIALIZED (
-    SELECT asked.*
-    FROM asked
-    JOIN pgagent.pga_job ON jobid = asked.job AND jobagentid = ANY ($1::int[])
-    WHERE found AND ${gone}
+    SELECT ours.*
+    FROM ours
+    JOIN pgagent.pga_job ON jobid = job AND ${isClaimed}
+    WHERE found AND logged IS NULL
     FOR NO KEY UPDATE OF pga_job SKIP LOCKED
   ), attempts AS (
     UPDATE pgagent.pga_jobsteplog SET
@@ -123,9 +129,11 @@ export const finishRuns: Prepared = {
     RETURNING n
   )
   SELECT asked.n::int,
-    ours.n IS NOT NULL OR coalesce(jlgstatus = asked.letter AND jlgduration IS NOT NULL, false) AS owned,
+    ours.n IS NOT NULL OR coalesce((
+      SELECT jlgstatus = asked.letter AND jlgduration IS NOT NULL FROM pgagent.pga_joblog WHERE jlgid = asked.run
+    ), false) AS owned,
     ours.n IS NOT NULL AND freed.n IS NULL AS busy, asked.found
-  FROM asked LEFT JOIN ours USING (n) LEFT JOIN freed USING (n) LEFT JOIN pgagent.pga_joblog ON jlgid = asked.run
+  FROM asked LEFT JOIN ours USING (n) LEFT JOIN freed USING (n)
   ORDER BY asked.n`,
 }
 

@@ -9,6 +9,7 @@ import { postgresStore } from '../../src/store/postgres.ts'
 import { type JobDefinition, jobOf } from '../../src/store/rows.ts'
 import { createJob } from '../support/jobs.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
+import { planOf, sessionSettings, tableScans, wholeReads } from './plans.ts'
 
 const run = Effect.runPromise
 const databases: TestDatabase[] = []
@@ -143,7 +144,7 @@ test('what nobody attended is claimed before what is due later, in a burst too',
 test('no claim reads a table whole, be it small or large, known or unknown', async () => {
   const site = await (await emptyDatabase()).client()
   const unguarded = async () =>
-    (await Promise.all([claimDue, claimInBurst].map((claim) => wholeReads(site, claim)))).flat()
+    (await Promise.all([claimDue, claimInBurst].map((claim) => readWhole(site, claim)))).flat()
   await site.query(sessionSettings)
 
   expect(await unguarded()).toEqual([])
@@ -245,33 +246,12 @@ async function definitions(): Promise<readonly JobDefinition[]> {
   return rows.map(({ job }) => job)
 }
 
-/** As in the session of an agent. */
-const sessionSettings = `
-  SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off`
-
-type Plan = {
-  readonly 'Node Type': string
-  readonly 'Relation Name'?: string
-  readonly 'Index Cond'?: string
-  readonly 'Recheck Cond'?: string
-  readonly Plans?: readonly Plan[]
-}
-
 /** The tables, but for that of agents, that a claim would read without an index that says which rows. */
-async function wholeReads(site: Client, { name, text }: Prepared): Promise<readonly string[]> {
-  await site.query('DEALLOCATE ALL')
-  const types = name === claimDue.name ? 'int, text[], text, int, bool' : 'int, float8, text, int, bool'
-  await site.query(`PREPARE ${name} (${types}) AS ${text}`)
-  const { rows } = await site.query(`EXPLAIN (FORMAT JSON) EXECUTE ${name} (1, NULL, 'alpha', 50, true)`)
-  const reads: Plan[] = []
-  const visit = (plan: Plan) => {
-    if (/Scan$/.test(plan['Node Type']) && plan['Relation Name']?.startsWith('pga_') === true) reads.push(plan)
-    for (const each of plan.Plans ?? []) visit(each)
-  }
-  visit(rows[0]['QUERY PLAN'][0].Plan)
-  expect(reads.length).toBeGreaterThan(7)
-  return reads
-    .filter((plan) => plan['Index Cond'] === undefined && plan['Recheck Cond'] === undefined)
-    .filter((plan) => plan['Relation Name'] !== 'pga_jobagent')
-    .map((plan) => `${name}: ${plan['Node Type']} of ${plan['Relation Name']}`)
+async function readWhole(site: Client, claim: Prepared): Promise<readonly string[]> {
+  const types = claim === claimDue ? '(int, text[], text, int, bool)' : '(int, float8, text, int, bool)'
+  const plan = await planOf(site, claim, ['1', 'NULL', "'alpha'", '50', 'true'], { types })
+  expect(tableScans(plan).length).toBeGreaterThan(7)
+  return wholeReads(plan)
+    .filter((read) => !read.endsWith(' of pga_jobagent'))
+    .map((read) => `${claim.name}: ${read}`)
 }
