@@ -10,7 +10,7 @@
 
 -- Names these functions. Raise it whenever one of them, or triggers.sql, additions.sql or history.sql, changes.
 CREATE OR REPLACE FUNCTION pgagent.escapement_version() RETURNS text LANGUAGE sql IMMUTABLE AS $$
-  SELECT '6'::text
+  SELECT '7'::text
 $$;
 COMMENT ON FUNCTION pgagent.escapement_version() IS 'Which functions of Escapement are installed here';
 
@@ -44,12 +44,14 @@ DECLARE
 BEGIN
   IF NOT NEW.jobenabled THEN
     NEW.jobnextrun := NULL;
-  ELSIF NEW.jobnextrun IS NULL AND runs AND NEW.jobagentid IS NULL THEN
-    NEW.jobnextrun := pgagent.escapement_job_next_run(
-      OLD.jobid, NEW.jobdesc, greatest(OLD.jobnextrun, now() - pgagent.escapement_catch_up(NEW.jobdesc))
-    );
   ELSIF NEW.jobnextrun IS NULL THEN
-    NEW.jobnextrun := pgagent.escapement_job_next_run(OLD.jobid, NEW.jobdesc, now());
+    -- A job that runs on demand only has no schedule, which is soon seen.
+    IF EXISTS (SELECT FROM pgagent.pga_schedule WHERE jscenabled AND jscjobid = OLD.jobid) THEN
+      NEW.jobnextrun := pgagent.escapement_job_next_run(
+        OLD.jobid, NEW.jobdesc, CASE WHEN runs AND NEW.jobagentid IS NULL
+          THEN greatest(OLD.jobnextrun, now() - pgagent.escapement_catch_up(NEW.jobdesc)) ELSE now() END
+      );
+    END IF;
   ELSIF NEW.jobdesc <> OLD.jobdesc AND NEW.jobnextrun = OLD.jobnextrun AND (
     pgagent.escapement_setting(OLD.jobdesc, 'timezone') IS DISTINCT FROM pgagent.escapement_setting(NEW.jobdesc, 'timezone')
   ) THEN
