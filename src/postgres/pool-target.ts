@@ -16,7 +16,9 @@ export type Target = {
   crowdedUntil: number
   /** Sessions that are lent, or being opened to be. */
   busy: number
-  /** Those of them that are being opened. */
+  /** With so many busy, further borrowers wait a little. */
+  enough: number
+  /** Sessions that are being opened, and are waited for. */
   opening: number
   /** When one was last lent, opened or given back. */
   movedAt: number
@@ -41,6 +43,7 @@ export function enter(targets: Targets, key: string, sessionsMax: number): Targe
     isSwept: false,
     crowdedUntil: 0,
     busy: 0,
+    enough: fewBusy,
     opening: 0,
     movedAt: 0,
     openedAt: 0,
@@ -58,12 +61,13 @@ export function leave(targets: Targets, key: string, target: Target, users = 1):
 }
 
 /**
- * So many sessions keep a server busy, and more of them at once make it slower. While they are given back as fast as they
- * are lent, which is to say within `briefMs`, who wants one more waits for one of them, though not for long; and while
- * they are being opened, since nobody knows yet, a little longer.
+ * So many sessions keep a server busy, and more of them at once make it slower. So who wants one more waits while they are
+ * given back as fast as they are lent, which is to say within `briefMs`; and while they are being opened, since nobody
+ * knows yet. Where none is given back in that time, steps take long, and twice as many may be busy. Nobody waits for
+ * others for longer than `patienceMs`, not counting that sessions have to be opened.
  */
 const fewBusy = 8
-const briefMs = 20
+const briefMs = 50
 const patienceMs = 250
 const openingPatienceMs = 2_000
 
@@ -71,9 +75,9 @@ const openingPatienceMs = 2_000
 export function turn(target: Target): Effect.Effect<void> {
   return Effect.gen(function* () {
     const since = performance.now()
-    while (target.busy >= fewBusy && restMs(target) > 0) {
-      if (isTooLong(target, since)) break
-      yield* givenBack(target)
+    while (target.busy >= target.enough && !isTooLong(target, since)) {
+      if (restMs(target) > 0) yield* givenBack(target)
+      else widen(target)
     }
   })
 }
@@ -88,20 +92,27 @@ function restMs({ opening, movedAt }: Target): number {
   return opening > 0 ? briefMs : movedAt + briefMs - performance.now()
 }
 
+function widen(target: Target): void {
+  target.enough *= 2
+  target.movedAt = performance.now()
+}
+
 export function occupy(target: Target): void {
   target.busy++
-  target.movedAt = performance.now()
+  if (target.busy <= target.enough) target.movedAt = performance.now()
 }
 
 export function release(target: Target): void {
   target.busy--
   target.movedAt = performance.now()
+  if (target.busy < fewBusy) target.enough = fewBusy
   target.waiting[0]?.()
 }
 
-/** Counts a session as one that is being opened, until it is, or is not. */
+/** Has a session that is opened for its borrower waited for, until it is or is not; but for one beyond those that are enough. */
 export function whileOpening<A, E>(target: Target, open: Effect.Effect<A, E>): Effect.Effect<A, E> {
   return Effect.suspend(() => {
+    if (target.busy > target.enough) return open
     target.opening++
     return Effect.ensuring(
       open,
@@ -114,11 +125,13 @@ export function whileOpening<A, E>(target: Target, open: Effect.Effect<A, E>): E
   })
 }
 
-/** Waits until a session is given back, or it is time to look again. */
+/** Waits until a session is given back, or it is time to look again. What the network has told by then is heard first. */
 function givenBack(target: Target): Effect.Effect<void> {
   return Effect.callback<void>((resume) => {
+    let heard: NodeJS.Immediate | undefined
     const leave = () => {
       clearTimeout(timer)
+      clearImmediate(heard)
       const place = target.waiting.indexOf(wake)
       if (place >= 0) target.waiting.splice(place, 1)
     }
@@ -126,7 +139,12 @@ function givenBack(target: Target): Effect.Effect<void> {
       leave()
       resume(Effect.void)
     }
-    const timer = setTimeout(wake, Math.max(1, restMs(target)))
+    const timer = setTimeout(
+      () => {
+        heard = setImmediate(wake)
+      },
+      Math.max(1, restMs(target)),
+    )
     target.waiting.push(wake)
     return Effect.sync(leave)
   })
