@@ -18,12 +18,12 @@ export type Target = {
   busy: number
   /** With so many busy, further borrowers wait a little. */
   enough: number
-  /** Sessions that are being opened, and are waited for. */
+  /** Sessions that are being opened, for which others wait. */
   opening: number
-  /** When one was last lent, opened or given back. */
-  movedAt: number
-  /** When the last that was being opened was, or was not. */
+  /** When the last of these was open, or had failed to be. */
   openedAt: number
+  /** When a session was last lent, opened or given back. */
+  movedAt: number
   /** Borrowers that wait for one to be given back, the longest first. */
   readonly waiting: (() => void)[]
 }
@@ -109,7 +109,7 @@ export function release(target: Target): void {
   target.waiting[0]?.()
 }
 
-/** Has a session that is opened for its borrower waited for, until it is or is not; but for one beyond those that are enough. */
+/** Opens a session. Others wait until it is open, or has failed to be; but not where more than enough are busy already. */
 export function whileOpening<A, E>(target: Target, open: Effect.Effect<A, E>): Effect.Effect<A, E> {
   return Effect.suspend(() => {
     if (target.busy > target.enough) return open
