@@ -188,12 +188,19 @@ type OpenSession = Session & {
 const answerTimeoutMs = 30_000
 
 /**
+ * Statements are planned once, for whatever they are given, and never compiled: most take less time than either. Tables
+ * are looked up by their indexes.
+ */
+export const planSettings = `
+  SET jit = off; SET plan_cache_mode = force_generic_plan;
+  SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off`
+
+/**
  * The session waits for nobody's lock for long, so that one edited job does not hold up the others, and gives up
  * before the server looks for deadlocks. A vanished host is noticed within a minute. Times keep their microseconds.
  *
  * The search path is the system's, since whoever may create functions and operators in another schema could otherwise
  * have this session run them; but where triggers of the site's own may rely on it, it stays what the site has made it.
- * Statements are planned once, for whatever they are given, and never compiled: most take less time than either.
  *
  * That the role or the database is read-only by default is not meant for the agent; that the whole server is, means it
  * too, at any time.
@@ -204,8 +211,7 @@ const sessionSettings = `
   SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
   SET tcp_user_timeout = '50s';
   SET default_transaction_isolation = 'read committed'; SET extra_float_digits = 1;
-  SET jit = off; SET plan_cache_mode = force_generic_plan;
-  SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+  ${planSettings};
   SELECT set_config(name, 'off', false) FROM pg_settings
     WHERE name = 'default_transaction_read_only' AND source NOT IN ('default', 'configuration file', 'command line');
   LISTEN escapement`

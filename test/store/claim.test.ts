@@ -7,9 +7,10 @@ import { claimDue, claimInBurst, type Prepared } from '../../src/store/claim-sta
 import { definition, definitionBytesMax, epochMs } from '../../src/store/definition.ts'
 import { postgresStore } from '../../src/store/postgres.ts'
 import { type JobDefinition, jobOf } from '../../src/store/rows.ts'
+import { planSettings } from '../../src/store/service-session.ts'
 import { createJob } from '../support/jobs.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
-import { planOf, sessionSettings, tableScans, wholeReads } from './plans.ts'
+import { planOf, tableScans, wholeReads } from './plans.ts'
 
 const run = Effect.runPromise
 const databases: TestDatabase[] = []
@@ -145,7 +146,7 @@ test('no claim reads a table whole, be it small or large, known or unknown', asy
   const site = await (await emptyDatabase()).client()
   const unguarded = async () =>
     (await Promise.all([claimDue, claimInBurst].map((claim) => readWhole(site, claim)))).flat()
-  await site.query(sessionSettings)
+  await site.query(planSettings)
 
   expect(await unguarded()).toEqual([])
   await site.query(`

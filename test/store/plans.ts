@@ -14,10 +14,6 @@ export type Plan = {
   readonly Plans?: readonly Plan[]
 }
 
-/** As in the session of an agent. */
-export const sessionSettings = `
-  SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off`
-
 /** The parts of the plan of a prepared statement, outermost first. `types` where the statement leaves them open. */
 export async function planOf(
   client: Client,

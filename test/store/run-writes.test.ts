@@ -1,9 +1,10 @@
 import type { Client } from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Prepared } from '../../src/store/claim-statement.ts'
+import { planSettings } from '../../src/store/service-session.ts'
 import { beginAttempts, endAttempts, finishRuns } from '../../src/store/statements.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
-import { planOf, rowsLookedAt, sessionSettings, wholeReads } from './plans.ts'
+import { planOf, rowsLookedAt, wholeReads } from './plans.ts'
 
 let database: TestDatabase
 let client: Client
@@ -11,7 +12,7 @@ let client: Client
 beforeAll(async () => {
   database = await createDatabase({ schema: 'installed' })
   client = await database.client()
-  await client.query(sessionSettings)
+  await client.query(planSettings)
   await client.query("INSERT INTO pgagent.pga_jobagent (jagpid, jagstation) VALUES (pg_backend_pid(), 'alpha')")
   await client.query(`
     WITH job AS (
