@@ -75,13 +75,13 @@ export function predictPgagent({ schedule, now, timeZone, highIds }: VariedCase)
     if (isLast && !dayFits) made.add('the last day next to others')
     if (instant > end) return predicted('never')
 
-    // A last day that does not count is left minute by minute, up to the first minute after it.
+    // What is left by less than a day may end up on the next, which is then tried, whatever day it is.
     if (isLast && !dayFits) {
       point = anew(candidate + MINUTE)
     } else if (!dateFits) {
       point = anew(built.dayAfter)
     } else if (!hourFits) {
-      point = anew((Math.floor(candidate / HOUR) + 1) * HOUR)
+      point = anew(Math.floor(candidate / HOUR) * HOUR)
     } else if (!isOpen(weekdays, weekday(day))) {
       point = { at: (day + 1) * DAY, movedOn: true, minute: minuteOf(candidate), unmoved: candidate + DAY }
     } else if (!minuteFits) {
