@@ -357,7 +357,7 @@ function nextLookMs(context: AgentContext, { runs, nextDueInMs, heldBack, orphan
   const slotsLeft = slotsOf(context) - runs.length
   return Math.min(
     context.announced && !othersRun ? Math.max(context.pollMs, idleLookMs) : context.pollMs,
-    nextDueInMs === undefined || slotsLeft <= 0 ? Number.POSITIVE_INFINITY : Math.max(1, Math.ceil(nextDueInMs)),
+    nextDueInMs === undefined || slotsLeft <= 0 ? Number.POSITIVE_INFINITY : Math.max(1, nextDueInMs),
     heldBack && slotsLeft > 0 ? 100 : Number.POSITIVE_INFINITY,
     orphans === 'none' ? Number.POSITIVE_INFINITY : 500,
   )

@@ -14,6 +14,7 @@ import { sharedSession } from './own-session.ts'
 import { makeRescueAgents, type OrphanRow } from './rescue-agents.ts'
 import { makeRunWrites } from './run-writes.ts'
 import { checkSchema } from './schema-check.ts'
+import { ServerClock } from './server-clock.ts'
 import { makeServiceSession } from './service-session.ts'
 import { SessionGate } from './session-gate.ts'
 import { foreignKeyViolation, lockStates } from './sqlstates.ts'
@@ -57,8 +58,7 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
   let heldBack = false
   /** Whether the last look took all slots, and left jobs that were due. */
   let isBurst = false
-  /** The database's clock less our monotonic one. */
-  let clockOffsetMs: number | undefined
+  const serverClock = new ServerClock()
 
   const register = (heldRuns: readonly number[]) =>
     Effect.gen(function* () {
@@ -151,8 +151,8 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
       const answer = yield* expectsMore ? claimMore(slots) : claimAndSeeAhead(slots)
       if (answer.pid !== pid()) return yield* new ServerError({ message: sharedSession, sqlstate: '' })
       const nowMs = yield* monotonicMs
-      clockOffsetMs = answer.now - nowMs
       const { runs, outlook, claimedAt } = answer
+      serverClock.note({ sentMs: askedAt, beganAt: claimedAt, toldAt: answer.now, answeredMs: nowMs })
       if (outlook !== null) {
         yield* noteAbsent(outlook.absent)
         outlookAt = nowMs
@@ -169,7 +169,7 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
       const nextDue = outlook?.next_due ?? null
       return {
         runs: runs.map((claimed) => runOf(claimed, answer)),
-        nextDueInMs: nextDue === null ? (asksAgain ? 0 : undefined) : Number(nextDue) - answer.now,
+        nextDueInMs: nextDue === null ? (asksAgain ? 0 : undefined) : Number(nextDue) - serverClock.beginsAt(nowMs),
         heldBack,
         orphans: absent.outlook(nowMs),
         // What was not asked may be so.
@@ -216,7 +216,7 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
     Effect.andThen(session.end),
   )
 
-  const now = Effect.map(monotonicMs, (ms) => ms + (clockOffsetMs ?? Date.now() - ms))
+  const now = Effect.map(monotonicMs, (ms) => serverClock.beginsAt(ms))
 
   return Store.of({
     connect: session.connect,
