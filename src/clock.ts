@@ -27,12 +27,14 @@ const nodeDelayMsMax = 2 ** 31 - 1
  */
 const lateShare = 1 / 200
 const lateMsMax = 100
-const briefMs = 20
+const soonMs = 40
+/** Not much later when it is waited for at once, and no less than what is left of a long wait. */
+const briefMs = soonMs + lateMsMax
 
 function wait(timer: PreciseTimer, elapsed: () => void, untilMs: number): void {
   if (untilMs === Number.POSITIVE_INFINITY) return
   const restMs = untilMs - performance.now()
-  const delayMs = restMs <= briefMs ? Math.ceil(restMs) : restMs - briefMs / 2 - Math.min(lateMsMax, restMs * lateShare)
+  const delayMs = restMs <= briefMs ? Math.ceil(restMs) : restMs - soonMs - Math.min(lateMsMax, restMs * lateShare)
   timer.timeout = setTimeout(
     () => (performance.now() >= untilMs ? elapsed() : wait(timer, elapsed, untilMs)),
     Math.min(delayMs, nodeDelayMsMax),
