@@ -7,8 +7,8 @@ export function rendered(results: readonly Result[]): string {
     '# Results',
     '',
     'Written by `npm run bench` from the files in `results`, and never by hand. [README.md](README.md) says how',
-    'each part measures, and what cannot be compared. Each part was run by itself, and its ratios are of that one run. A',
-    'dash is what was not measured.',
+    'each part measures, and what cannot be compared. Each part was run by itself, and its ratios are of that one run; of',
+    'each kind of machine the latest run is kept. A dash is what was not measured.',
     '',
     ...(results.length === 0 ? ['Nothing has been measured yet.', ''] : []),
     ...checkLines(results),
@@ -17,16 +17,21 @@ export function rendered(results: readonly Result[]): string {
 }
 
 function checkLines(results: readonly Result[]): readonly string[] {
-  const rows = results.flatMap(({ part, checks }) =>
-    checks.map(({ wanted, seen, holds }) => [part, wanted, seen, holds ? 'yes' : '**no**']),
+  const rows = results.flatMap(({ part, checks, environment: { cpu, commit } }) =>
+    checks.map(({ wanted, seen, holds }) => [part, wanted, seen, holds ? 'yes' : '**no**', cpu, commit]),
   )
   if (rows.length === 0) return []
-  return ['## What was to be shown', '', ...tableLines(['part', 'wanted', 'seen', 'holds'], rows), '']
+  return [
+    '## What was to be shown',
+    '',
+    ...tableLines(['part', 'wanted', 'seen', 'holds', 'machine', 'commit'], rows),
+    '',
+  ]
 }
 
 function partLines({ part, title, command, startedAt, tookS, environment, tables }: Result): readonly string[] {
   return [
-    `## ${title}`,
+    `## ${title}, on ${environment.cpu}`,
     '',
     `\`${command}\`, part \`${part}\`, ${startedAt.slice(0, 16).replace('T', ' ')} UTC, took ${Math.round(tookS)} s.`,
     environmentText(environment),

@@ -2,19 +2,33 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Result } from './part.ts'
 
-/** Where the results are kept that are handed in. */
+/** Where the results are kept that are handed in: those of each kind of machine in a folder of their own. */
 export const resultsFolder = new URL('results', import.meta.url).pathname
 
 export async function writeResult(folder: string, result: Result): Promise<void> {
-  await mkdir(folder, { recursive: true })
-  await writeFile(join(folder, `${result.part}.json`), `${JSON.stringify(result, roundedNumber, 2)}\n`)
+  const ofMachine = join(folder, folderName(result.environment.cpu))
+  await mkdir(ofMachine, { recursive: true })
+  await writeFile(join(ofMachine, `${result.part}.json`), `${JSON.stringify(result, roundedNumber, 2)}\n`)
 }
 
-/** The latest result of each part, in the order of the names. */
+/** The latest result of each part on each kind of machine, in the order of the names, and for each the newest first. */
 export async function readResults(folder: string, names: readonly string[]): Promise<readonly Result[]> {
-  const files = await readdir(folder).catch((): string[] => [])
-  const there = names.filter((name) => files.includes(`${name}.json`))
-  return Promise.all(there.map(async (name) => JSON.parse(await readFile(join(folder, `${name}.json`), 'utf8'))))
+  const machines = await readdir(folder).catch((): string[] => [])
+  const ofMachines = await Promise.all(machines.map((machine) => readMachine(join(folder, machine))))
+  const results = ofMachines.flat().sort((one, other) => (one.startedAt < other.startedAt ? 1 : -1))
+  return names.flatMap((name) => results.filter(({ part }) => part === name))
+}
+
+async function readMachine(folder: string): Promise<readonly Result[]> {
+  const files = await readdir(folder)
+  return Promise.all(files.map(async (file) => JSON.parse(await readFile(join(folder, file), 'utf8'))))
+}
+
+function folderName(cpu: string): string {
+  return cpu
+    .replace(/\(\w+\)/g, '')
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
 }
 
 /** Six digits are more than any figure is worth. */

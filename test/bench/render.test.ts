@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Result } from '../../bench/part.ts'
 import { parts } from '../../bench/parts.ts'
 import { median, quantile, ratio } from '../../bench/quantile.ts'
 import { rendered } from '../../bench/render.ts'
-import { readResults, resultsFolder } from '../../bench/results.ts'
+import { readResults, resultsFolder, writeResult } from '../../bench/results.ts'
 
 const measured: Result = {
   ...{
@@ -43,9 +46,31 @@ const measured: Result = {
 test('results are shown with their environment, what was not measured as a dash, and what does not hold as such', () => {
   const text = rendered([measured])
   expect(text).toContain('| us | 1,235 |\n| a\\|b | - |')
-  expect(text).toContain('| burst | more than pgagent | 0.9 times | **no** |')
+  expect(text).toContain('| burst | more than pgagent | 0.9 times | **no** | A processor | abc |')
   expect(text).toContain('2 × A processor, 4 GiB, Linux 6.1, Node 20.19.0, commit abc, load before 0.1, 0.2, 0.3.')
   expect(text).toContain('`npm run bench -- burst`, part `burst`, 2026-11-28 16:00 UTC, took 61 s.')
+})
+
+test('of each kind of machine the latest result of a part is kept, and the newest is told first', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'escapement-results-'))
+  const on = (cpu: string, startedAt: string): Result => ({
+    ...measured,
+    startedAt,
+    environment: { ...measured.environment, cpu },
+  })
+  try {
+    await writeResult(folder, on('Old(R) Processor', '2026-11-27T00:00:00.000Z'))
+    await writeResult(folder, on('A New One', '2026-11-28T00:00:00.000Z'))
+    await writeResult(folder, on('A New One', '2026-11-29T00:00:00.000Z'))
+    const results = await readResults(folder, ['idle', 'burst'])
+    expect(results.map(({ environment: { cpu }, startedAt }) => [cpu, startedAt.slice(0, 10)])).toEqual([
+      ['A New One', '2026-11-29'],
+      ['Old(R) Processor', '2026-11-27'],
+    ])
+    expect((await readdir(folder)).sort()).toEqual(['a-new-one', 'old-processor'])
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 })
 
 test('bench/RESULTS.md is what npm run bench makes of bench/results, and nothing else', async () => {
