@@ -103,7 +103,7 @@ export type LastAttempt = { readonly step: Step; readonly attemptId: number; rea
 /** What an agent learns when it looks for due jobs. */
 export type Claim = {
   readonly runs: readonly Run[]
-  /** Milliseconds until the next job falls due that is not due yet; undefined when none will, and 0 to ask again at once. */
+  /** Milliseconds until a look is to be sent for the next job that falls due; undefined when none will, and 0 to ask again at once. */
   readonly nextDueInMs: number | undefined
   /** Whether jobs are due that were not claimed: for want of slots, or since somebody holds their rows locked. */
   readonly heldBack: boolean

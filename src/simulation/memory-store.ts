@@ -4,8 +4,9 @@ import type * as Context from 'effect/Context'
 import * as Effect from 'effect/Effect'
 import * as Queue from 'effect/Queue'
 import * as Stream from 'effect/Stream'
-import type { Instant, Rescue, Run } from '../domain/job.ts'
+import type { Rescue, Run } from '../domain/job.ts'
 import { AbsentAgents, type Patience, returnMs } from '../store/absent-agents.ts'
+import { ServerClock } from '../store/server-clock.ts'
 import { SessionGate } from '../store/session-gate.ts'
 import { type Command, Refused, SessionLost, Store, Unreachable } from '../store/store.ts'
 import { directLine, Line, type LineOptions, WriteRefused } from './line.ts'
@@ -33,8 +34,7 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
   let registeredAs = 0
   let ownRow: AgentRow | undefined
   let commands: Queue.Queue<Command, Cause.Done> | undefined
-  /** The database's clock less the agent's monotonic one. */
-  let clockOffMs: number | undefined
+  const serverClock = new ServerClock()
 
   const openSession = Effect.gen(function* () {
     const told = yield* Queue.unbounded<Command, Cause.Done>()
@@ -137,31 +137,22 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
       return Effect.succeed(rescues)
     }),
 
-    claimDue: (slotsLeft) => {
-      const slots = slotsLeft()
-      return line
-        .send(
-          'claimDue',
-          (pid) => {
-            const now = database.now()
-            noteAbsent(pid)
-            const claim = {
-              ...statements.claimDue(database, pid, host, earlier, slots),
-              orphans: absent.outlook(options.nowMs()),
-            }
-            return Effect.succeed({ claim, now })
-          },
-          { runs: [], slots },
-        )
-        .pipe(
-          Effect.flatMap(({ claim, now }) =>
-            Effect.map(monotonicMs, (ms) => {
-              clockOffMs = now - ms
-              return claim
-            }),
-          ),
-        )
-    },
+    claimDue: (slotsLeft) =>
+      Effect.gen(function* () {
+        const slots = slotsLeft()
+        const sentMs = yield* monotonicMs
+        const look = (pid: number) => {
+          const now = database.now()
+          noteAbsent(pid)
+          const claim = statements.claimDue(database, pid, host, earlier, slots)
+          return Effect.succeed({ ...claim, orphans: absent.outlook(options.nowMs()), now })
+        }
+        const { now, ...claim } = yield* line.send('claimDue', look, { runs: [], slots })
+        const answeredMs = yield* monotonicMs
+        serverClock.note({ sentMs, beganAt: now, toldAt: now, answeredMs })
+        if (claim.nextDueInMs === undefined) return claim
+        return { ...claim, nextDueInMs: now + claim.nextDueInMs - (serverClock.beginsAt(answeredMs) ?? now) }
+      }),
 
     beginAttempt: (run, step) =>
       write('beginAttempt', run, () => statements.beginAttempt(database, registeredAs, run, step)),
@@ -189,11 +180,9 @@ export function memoryStore(database: MemoryDatabase, host: string, options: Lin
 
     commands: Stream.suspend(() => (commands === undefined ? Stream.empty : Stream.fromQueue(commands))),
 
-    now: Effect.flatMap(
-      monotonicMs,
-      (ms): Effect.Effect<Instant> =>
-        clockOffMs === undefined ? Clock.currentTimeMillis : Effect.succeed(ms + clockOffMs),
-    ),
+    now: Effect.gen(function* () {
+      return serverClock.showsAt(yield* monotonicMs) ?? (yield* Clock.currentTimeMillis)
+    }),
   })
 
   return { store, line }

@@ -206,7 +206,7 @@ class Model {
     const othersRun = this.#running > agent.runs.size || this.#isDueElsewhere(agent)
     const isAlone = hosts.length === 1 && !othersRun
     const pollMs = announces && !othersRun ? agentDefaults.idleLookMs : agentDefaults.pollMs
-    const nextDueInMs = Math.max(1, Math.ceil(this.#nextDueAt() - this.#now))
+    const nextDueInMs = Math.max(1, this.#nextDueAt() - this.#now)
     const waitMs = isAlone ? nextDueInMs : Math.min(pollMs, nextDueInMs)
     if (waitMs !== Number.POSITIVE_INFINITY) this.#wait(this.#now + waitMs, 'look', undefined, agent, agent.looks)
   }

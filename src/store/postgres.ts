@@ -169,7 +169,12 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
       const nextDue = outlook?.next_due ?? null
       return {
         runs: runs.map((claimed) => runOf(claimed, answer)),
-        nextDueInMs: nextDue === null ? (asksAgain ? 0 : undefined) : Number(nextDue) - serverClock.beginsAt(nowMs),
+        nextDueInMs:
+          nextDue === null
+            ? asksAgain
+              ? 0
+              : undefined
+            : Number(nextDue) - (serverClock.beginsAt(nowMs) ?? answer.now),
         heldBack,
         orphans: absent.outlook(nowMs),
         // What was not asked may be so.
@@ -216,7 +221,7 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
     Effect.andThen(session.end),
   )
 
-  const now = Effect.map(monotonicMs, (ms) => serverClock.beginsAt(ms))
+  const now = Effect.map(monotonicMs, (ms) => serverClock.showsAt(ms) ?? Date.now())
 
   return Store.of({
     connect: session.connect,

@@ -67,7 +67,7 @@ test('of each kind of machine the latest result of a part is kept, and the newes
       ['A New One', '2026-11-29'],
       ['Old(R) Processor', '2026-11-27'],
     ])
-    expect((await readdir(folder)).sort()).toEqual(['a-new-one', 'old-processor'])
+    expect((await readdir(folder)).sort()).toEqual(['2-a-new-one', '2-old-processor'])
   } finally {
     await rm(folder, { recursive: true })
   }

@@ -75,7 +75,7 @@ export function predictPgagent({ schedule, now, timeZone, highIds }: VariedCase)
     if (isLast && !dayFits) made.add('the last day next to others')
     if (instant > end) return predicted('never')
 
-    // What is left by less than a day may end up on the next, which is then tried, whatever day it is.
+    // A last day that does not count is left by a minute at a time, so that the day after is tried, whatever day that is.
     if (isLast && !dayFits) {
       point = anew(candidate + MINUTE)
     } else if (!dateFits) {
