@@ -167,14 +167,10 @@ export const postgresStore = Effect.fnUntraced(function* (options: PostgresStore
       const latestMs = Math.max(...runs.map(({ due }) => claimedAt - due))
       yield* history.looked({ slots, claims: runs.length, latestMs, heldBack: outlook?.held_back })
       const nextDue = outlook?.next_due ?? null
+      const wouldBeginAt = serverClock.beginsAt(nowMs) ?? answer.now
       return {
         runs: runs.map((claimed) => runOf(claimed, answer)),
-        nextDueInMs:
-          nextDue === null
-            ? asksAgain
-              ? 0
-              : undefined
-            : Number(nextDue) - (serverClock.beginsAt(nowMs) ?? answer.now),
+        nextDueInMs: nextDue === null ? (asksAgain ? 0 : undefined) : Number(nextDue) - wouldBeginAt,
         heldBack,
         orphans: absent.outlook(nowMs),
         // What was not asked may be so.
